@@ -1,0 +1,170 @@
+/* ring/core/engine.h - one node's whole part in the ring, as a state machine.
+ *
+ * `sgn_engine_step(engine, event, effects)`: the driver brings what happened (a message, a finished
+ * read or write, the passing of time) and carries out what comes back, in order. The engine does no
+ * I/O, reads no clock and calls no allocator but the pool it was given. The daemon (node/driver.c)
+ * and the simulator (tests/sim) are two drivers of this one object.
+ *
+ * What it does (protocol.md 8-10): coordinates puts, deletes, gets and lists of available buckets;
+ * is a replica; keeps liveness of peers; keeps hints and hands them over; compares hash trees with
+ * peers and repairs; keeps the bucket table.
+ *
+ * Rules the driver keeps:
+ *  - every effect is done, or answered with an error event, exactly once; effects of a step are done
+ *    in their order; bytes in an effect are valid until the next step, bytes in an event until the
+ *    step returns;
+ *  - STORED comes only after the write is durable (group commit, one sync for many);
+ *  - writes become durable in the order they were asked for (a prefix survives a crash);
+ *  - LOADED and SCANNED show a state at least as new as every STORED that came before the LOAD;
+ *  - one thread; no re-entry.
+ * A step cannot fail. A full table or pool answers the request with SGN_ERR_BUSY. */
+#ifndef SGN_CORE_ENGINE_H
+#define SGN_CORE_ENGINE_H
+
+#include <stdint.h>
+
+#include "ring/core/bucket.h"
+#include "ring/core/msg.h"
+#include "ring/core/ring.h"
+
+/* Where a record lives: its own data, or a hint kept for another node. Store keys:
+ *   DATA: full key -> record;  TREE: u16 BE partition, u64 BE hash, full key -> u64 LE digest;
+ *   HINT: u32 BE node, full key -> record, or empty: "send that node what DATA holds";
+ *   META: short names -> small values ("buckets/<name>" -> row, "guest" -> u32 generation). */
+enum sgn_family { SGN_FAMILY_DATA, SGN_FAMILY_TREE, SGN_FAMILY_HINT, SGN_FAMILY_META };
+
+struct sgn_store_write {
+    enum sgn_family family;
+    bool is_delete;
+    struct sgn_bytes key;
+    struct sgn_bytes value;
+};
+
+#define SGN_EFFECT_WRITES_MAX 6u /* Data, tree (old and new are one key), hints, guest generation. */
+
+enum sgn_effect_type {
+    SGN_FX_SEND,  /* node, msg: to a peer; may be lost. */
+    SGN_FX_REPLY, /* token, msg: to the client or peer connection the request came on. */
+    SGN_FX_LOAD,  /* token, family, key: answer LOADED. */
+    SGN_FX_STORE, /* token, writes: one atomic unit; answer STORED. */
+    SGN_FX_SCAN,  /* token, scan: answer SCANNED. */
+    SGN_FX_LOG,   /* text: something a person should know, already rate limited. */
+};
+
+struct sgn_scan {
+    enum sgn_family family;
+    struct sgn_bytes prefix; /* Store-key prefix all results share. */
+    struct sgn_bytes after;  /* Store key to begin behind; empty: at the prefix. */
+    uint32_t items_max, examined_max;
+    uint32_t bytes_max;
+    struct sgn_bytes partitions; /* DATA only: bitmap of partitions wanted; empty: all. */
+    bool heads_only;             /* DATA only: cut records to their digest form. */
+};
+
+struct sgn_effect {
+    enum sgn_effect_type type;
+    uint32_t node;
+    uint64_t token;
+    struct sgn_msg msg;
+    enum sgn_family family;
+    struct sgn_bytes key;
+    struct sgn_store_write writes[SGN_EFFECT_WRITES_MAX];
+    uint32_t write_count;
+    struct sgn_scan scan;
+    const char *text;
+};
+
+struct sgn_effects {
+    uint32_t count;
+    struct sgn_effect list[SGN_EFFECTS_MAX];
+};
+
+enum sgn_event_type {
+    SGN_EV_TICK,      /* Time passes; at least every SGN_TICK_MS. */
+    SGN_EV_REQUEST,   /* token, msg: a request to answer by REPLY(token): from a client, or a peer's
+                         request (forwarded, REPL_*, TREE_ROOTS). */
+    SGN_EV_MESSAGE,   /* node, msg: from a peer: an answer to our SEND (msg.request is ours) or one-way. */
+    SGN_EV_PEER_UP,   /* node: a connection to the peer stands and HELLO agreed. */
+    SGN_EV_PEER_DOWN, /* node: it broke; nothing sent on it will be answered. */
+    SGN_EV_LOADED,    /* token, err (OK, NOT_FOUND, CORRUPT, IO, BUSY), value. */
+    SGN_EV_STORED,    /* token, err (OK, DISK_FULL, IO, BUSY). */
+    SGN_EV_SCANNED,   /* token, err, items (ring/core/items.h pairs), after = last key examined, end. */
+};
+
+#define SGN_TICK_MS 20u
+
+struct sgn_event {
+    enum sgn_event_type type;
+    uint64_t now_ms;  /* Monotonic. */
+    uint64_t wall_ms; /* Since 1970; may jump. */
+    uint64_t random;  /* Fresh in every event. */
+    uint32_t node;
+    uint64_t token;
+    struct sgn_msg msg;
+    int err;
+    struct sgn_bytes value;
+    struct sgn_bytes items;
+    struct sgn_bytes after;
+    bool end;
+};
+
+/* Memory for values in flight. get answers NULL when the limit is reached (the request gets BUSY).
+ * The daemon's takes from malloc under a bound, the simulator's counts and can refuse at will. */
+struct sgn_pool {
+    void *(*get)(struct sgn_pool *pool, size_t bytes);
+    void (*put)(struct sgn_pool *pool, void *ptr);
+};
+
+struct sgn_engine_options {
+    uint32_t node;        /* Own id; a member of the ring. */
+    uint32_t incarnation; /* Boot counter. */
+    uint32_t home_generation, guest_generation; /* Actor generations; see node/store.h. */
+    uint32_t request_timeout_ms;  /* A coordinated request is answered by then. 2000. */
+    uint32_t replica_timeout_ms;  /* A replica that has not answered by then is stood in for. 500. */
+    uint32_t heartbeat_ms;        /* 200. */
+    uint32_t suspect_ms;          /* No heartbeat for this long: down. 1000. */
+    uint32_t tree_interval_ms;    /* One anti-entropy comparison with one peer per interval. 5000. */
+    uint32_t hints_max;           /* Hints kept; past it anti-entropy is left to mend. 1000000. */
+};
+
+struct sgn_engine; /* Plain struct in engine_state.h, for the drivers that place it. */
+
+/* Bytes of zeroed memory that init needs for this ring, 16-aligned. */
+size_t sgn_engine_bytes(const struct sgn_ring *ring);
+
+/* `memory` and `ring` (with its table) must outlive the engine. Before the first request the driver
+ * feeds what the store holds: _restore_bucket for every META bucket row, _restore_leaf for every TREE
+ * entry, _restore_hint for every HINT entry. */
+struct sgn_engine *sgn_engine_init(void *memory, const struct sgn_ring *ring, struct sgn_pool *pool,
+                                   const struct sgn_engine_options *options, uint64_t now_ms);
+void sgn_engine_restore_bucket(struct sgn_engine *engine, struct sgn_bytes row);
+void sgn_engine_restore_leaf(struct sgn_engine *engine, struct sgn_bytes tree_key,
+                             struct sgn_bytes digest);
+void sgn_engine_restore_hint(struct sgn_engine *engine, struct sgn_bytes hint_key);
+
+void sgn_engine_step(struct sgn_engine *engine, const struct sgn_event *event,
+                     struct sgn_effects *effects);
+
+/* Gives every pool buffer back; for a driver that ends. */
+void sgn_engine_clear(struct sgn_engine *engine);
+
+/* What people and checkers look at; reading changes nothing. */
+struct sgn_engine_counts {
+    uint64_t puts, gets, lists, deletes, forwards;
+    uint64_t refused_busy, timeouts, unavailable, unknown;
+    uint64_t hints_held, hints_written, hints_delivered, hints_dropped;
+    uint64_t read_repairs, tree_rounds, tree_repairs;
+    uint64_t divergent_partitions; /* Seen to differ in the last comparison with any live peer. */
+    uint32_t ops_in_flight, keys_locked;
+    uint32_t peers_alive; /* Without itself. */
+};
+void sgn_engine_counts(const struct sgn_engine *engine, struct sgn_engine_counts *counts);
+/* Whether the engine takes the node for alive (itself always). */
+bool sgn_engine_peer_alive(const struct sgn_engine *engine, uint32_t node);
+const struct sgn_bucket_table *sgn_engine_buckets(const struct sgn_engine *engine);
+/* Root of a partition's hash tree: equal roots, equal content. */
+uint64_t sgn_engine_tree_root(const struct sgn_engine *engine, uint32_t partition);
+/* True when no operation, locked key or background exchange is under way. */
+bool sgn_engine_is_idle(const struct sgn_engine *engine);
+
+#endif

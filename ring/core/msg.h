@@ -1,0 +1,121 @@
+/* ring/core/msg.h - every message of the ring, as one flat struct and one table.
+ *
+ * A message is a type and a fixed list of fields, in the order of SGN_MSG_TABLE; on the wire it is a
+ * msgpack array in that order (ring/net/msg_codec.h). A field that a type does not list is 0 or
+ * empty. A reader takes a longer array than it knows (a newer sender) and ignores the rest; a shorter
+ * one leaves the last fields 0. Bytes are borrowed from the frame the message was decoded from.
+ *
+ * Lists inside a message (`items`) are flat bytes made and read by ring/core/items.h, so that a
+ * bounded count of fields is all that msgpack ever sees. */
+#ifndef SGN_CORE_MSG_H
+#define SGN_CORE_MSG_H
+
+#include <stdint.h>
+
+#include "ring/core/bytes.h"
+#include "ring/core/record.h"
+
+/* Field letters: see struct sgn_msg. X(NAME, number, fields).
+ *
+ * Between a session and a node (any node takes any of them; a frame with SGN_FRAME_FORWARDED is
+ * coordinated by the node it reaches, never passed on again):
+ *   HELLO       first frame of a connection, both ways. node = sender's id, 0 for a client;
+ *               bucket = ring name ("" from a client that does not know it yet); a = ring digest
+ *               (0: not known); b = incarnation; c = highest protocol version spoken.
+ *   GET         bucket key; a = read mode (enum sgn_read_mode); n = R for this request, 0: bucket's;
+ *               flags SGN_GET_HEAD_ONLY: digest record, no bodies (stat).
+ *   PUT         bucket key value; context + SGN_PUT_HAS_CONTEXT: overwrite only what the context
+ *               covers, else all that the coordinator holds; n = W, 0: bucket's; id; stamp.
+ *   DEL         as PUT without value.
+ *   LIST        bucket; key = prefix; after = start behind this key; n = page size in keys (<= 1000).
+ *   BUCKET_PUT  bucket; a = kind, n | r | w in a packed word (sgn_bucket_props in bucket.h) as b.
+ *   BUCKET_DEL  bucket.        BUCKET_LIST  no fields.
+ *   RING        the ring's description, to route by. STATUS: the node's view, as JSON text in value.
+ * Their answer is always RESULT: err; node = who answers; text = sentence for a person when err != 0;
+ *   value = record (GET), description (RING), text (STATUS); context (PUT, DEL); items + after +
+ *   flags SGN_RESULT_END (LIST, BUCKET_LIST); stamp = the coordinator's hlc; a = copies stored or read.
+ *
+ * Between nodes:
+ *   HEARTBEAT   node; b = incarnation; a = the incarnation of yours that I last heard within the
+ *               suspicion time, 0: I do not hear you; c = digest of my bucket table; stamp = hlc;
+ *               d = the epoch's ring digest.
+ *   REPL_PUT    bucket key; value = record; node = hint_for: 0, or the home this is kept for;
+ *               flags SGN_REPL_WANT_BACK: answer with the merged record if it is not what was sent.
+ *   REPL_ACK    err; value = merged record when asked and different; flags.
+ *   REPL_GET    bucket key; flags SGN_GET_HEAD_ONLY. Answer REPL_RECORD: err, value = record ("" none).
+ *   REPL_LIST   bucket; key = prefix; after; n = most keys; items = partition bitmap (1 bit each,
+ *               least first). Answer REPL_PAGE: err; items = (key, digest record) in key order;
+ *               after = examined through this key; flags SGN_RESULT_END: nothing behind it.
+ *   TREE_ROOTS  items = (partition u32, root u64). Answer TREE_LEAVES: items = (partition u32, 256 x u64
+ *               leaves) of the first partitions that differ, as many as a page holds.
+ *   TREE_KEYS   a = partition, b = leaf; items = (full key, digest u64), sorted; after/flags as a page.
+ *               No answer: the receiver starts REPL_PUT exchanges for what differs.
+ *   BUCKETS     items = bucket table rows; answered by nothing; merged row by row. */
+#define SGN_MSG_TABLE(X)                                                                           \
+    X(HELLO, 1, "NBabc")                                                                           \
+    X(GET, 2, "BKanf")                                                                             \
+    X(PUT, 3, "BKVCfnis")                                                                          \
+    X(DEL, 4, "BKCfnis")                                                                           \
+    X(LIST, 5, "BKAnfa")                                                                           \
+    X(BUCKET_PUT, 6, "Bab")                                                                        \
+    X(BUCKET_DEL, 7, "B")                                                                          \
+    X(BUCKET_LIST, 8, "")                                                                          \
+    X(RING, 9, "")                                                                                 \
+    X(STATUS, 10, "")                                                                              \
+    X(RESULT, 11, "eNTVCIAfsa")                                                                    \
+    X(HEARTBEAT, 20, "Nbacsd")                                                                     \
+    X(REPL_PUT, 21, "BKVNf")                                                                       \
+    X(REPL_ACK, 22, "eVf")                                                                         \
+    X(REPL_GET, 23, "BKf")                                                                         \
+    X(REPL_RECORD, 24, "eV")                                                                       \
+    X(REPL_LIST, 25, "BKAnI")                                                                      \
+    X(REPL_PAGE, 26, "eIAf")                                                                       \
+    X(TREE_ROOTS, 27, "I")                                                                         \
+    X(TREE_LEAVES, 28, "I")                                                                        \
+    X(TREE_KEYS, 29, "abIAf")                                                                      \
+    X(BUCKETS, 30, "I")
+
+enum sgn_msg_type {
+#define SGN_MSG_ENUM(name, number, fields) SGN_MSG_##name = number,
+    SGN_MSG_TABLE(SGN_MSG_ENUM)
+#undef SGN_MSG_ENUM
+};
+
+enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRONG = 2 };
+
+#define SGN_GET_HEAD_ONLY (1u << 0)
+#define SGN_PUT_HAS_CONTEXT (1u << 1)
+#define SGN_RESULT_END (1u << 2)
+#define SGN_REPL_WANT_BACK (1u << 3)
+
+struct sgn_msg {
+    enum sgn_msg_type type;
+    uint32_t request;     /* Frame header: the answer carries the asker's number. */
+    uint32_t epoch;       /* Frame header: the ring epoch the sender is in. */
+    bool forwarded;       /* Frame header flag. */
+    struct sgn_bytes bucket;  /* B <= SGN_BUCKET_BYTES_MAX */
+    struct sgn_bytes key;     /* K <= SGN_KEY_BYTES_MAX */
+    struct sgn_bytes value;   /* V <= SGN_RECORD_BYTES_MAX */
+    struct sgn_bytes context; /* C <= SGN_CONTEXT_BYTES_MAX */
+    struct sgn_bytes items;   /* I <= SGN_PAGE_BYTES_MAX */
+    struct sgn_bytes after;   /* A <= SGN_FULL_KEY_BYTES_MAX */
+    struct sgn_bytes text;    /* T <= 1024 */
+    struct sgn_request_id id; /* i, 16 bytes */
+    int32_t err;              /* e, an enum sgn_err */
+    uint32_t node;            /* N */
+    uint32_t flags;           /* f */
+    uint32_t n;               /* n */
+    uint64_t stamp;           /* s, hlc */
+    uint64_t a, b, c, d;      /* as the type says */
+};
+
+/* Field letters of a type in wire order; NULL for a number that is no type. Static. */
+const char *sgn_msg_fields(uint32_t type);
+/* "REPL_PUT"; "?" for a number that is no type. Static. */
+const char *sgn_msg_name(uint32_t type);
+/* Whether the type is an answer (RESULT, REPL_ACK, REPL_RECORD, REPL_PAGE, TREE_LEAVES). */
+bool sgn_msg_is_answer(uint32_t type);
+/* Largest bytes a field letter may hold; 0 for a number field. */
+size_t sgn_msg_field_bytes_max(char letter);
+
+#endif
