@@ -1,0 +1,219 @@
+/* tests/sim/sim.h - a whole ring in one process, from one seed.
+ *
+ * The nodes run the engine of ring/core as compiled for the daemon. Everything around it is made
+ * here: a network that delays, loses, doubles, reorders and cuts (also one way only), disks that lose
+ * what was not synced, fail, fill up and rot, clocks that are wrong and jump, nodes that crash at any
+ * event and come back. Time is virtual and in microseconds; nothing waits.
+ *
+ * A run has two phases. In the first, the faults the seed drew are at work while clients read and
+ * write. In the second all is healed and the ring must come to rest. The checker (sim_check.c) only
+ * watches. Faults stay within what the ring promises to survive: disks lose only what was never
+ * acknowledged, and at most one disk of a ring rots. */
+#ifndef SGN_TESTS_SIM_H
+#define SGN_TESTS_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/core/engine.h"
+#include "ring/core/prng.h"
+
+#define SIM_NODES_MAX 7u
+#define SIM_CLIENTS_MAX 6u
+#define SIM_KEYS_MAX 16u
+#define SIM_OPS_MAX 1500u
+#define SIM_WRITES_OF_KEY_MAX 1500u
+
+/* What the seed drew. Printed whole when a run fails. */
+struct sim_options {
+    uint64_t seed;
+    uint32_t nodes, replicas, partitions, r, w, clients, keys, ops;
+    uint32_t delay_us_max, loss_pm, duplicate_pm, reorder_pm;      /* Per mille of messages. */
+    uint32_t cut_pm, one_way_pm, crash_pm, clean_restart_pm;       /* Per mille of fault turns. */
+    uint32_t disk_error_pm, disk_full_pm, rot_pm, clock_jump_pm, pool_refuse_pm, pause_pm;
+    uint32_t skew_ms_max;
+    uint32_t value_bytes_max;
+    bool inject_loss; /* The canary: drops one acknowledged write from every disk; must be seen. */
+    bool verbose;
+};
+
+/* --- disk: an ordered map per family, durable in a prefix of what was asked (sim_disk.c) --- */
+
+struct sim_entry {
+    uint8_t *key, *value;
+    uint32_t key_bytes, value_bytes;
+};
+
+struct sim_family {
+    struct sim_entry *list; /* Sorted by key. */
+    uint32_t count, cap;
+};
+
+struct sim_unit { /* One STORE waiting for its sync. */
+    uint64_t token;
+    uint32_t write_count;
+    struct sgn_store_write writes[SGN_EFFECT_WRITES_MAX];
+    uint8_t *bytes; /* Backs the writes' keys and values. */
+};
+
+struct sim_world;
+
+struct sim_disk {
+    struct sim_family families[4];
+    struct sim_unit *queue;
+    uint32_t queue_count, queue_cap;
+    bool failed; /* After an I/O error: no writes until restart. */
+    bool full;
+    bool rotten; /* May answer CORRUPT. */
+};
+
+void sim_disk_clear(struct sim_disk *disk);
+/* Copies the unit to the end of the queue. */
+void sim_disk_queue(struct sim_disk *disk, uint64_t token, const struct sgn_effect *effect);
+/* Makes the first `count` units durable and takes them from the queue. */
+void sim_disk_commit(struct sim_disk *disk, uint32_t count);
+/* The power goes: a prefix of the queue may have reached the plate, the rest is gone. */
+void sim_disk_power_cut(struct sim_disk *disk, struct sgn_prng *prng);
+const struct sim_entry *sim_disk_find(const struct sim_disk *disk, enum sgn_family family,
+                                      struct sgn_bytes key);
+void sim_disk_put(struct sim_disk *disk, enum sgn_family family, struct sgn_bytes key,
+                  struct sgn_bytes value);
+void sim_disk_delete(struct sim_disk *disk, enum sgn_family family, struct sgn_bytes key);
+/* Runs a scan into `items`; sets after (valid as long as the map is unchanged) and end. */
+void sim_disk_scan(const struct sim_disk *disk, const struct sgn_scan *scan,
+                   uint32_t partition_count, struct sgn_sink *items, struct sgn_bytes *after,
+                   bool *end);
+
+/* --- history and oracle (sim_check.c) --- */
+
+enum sim_outcome { SIM_OPEN, SIM_APPLIED, SIM_FAILED, SIM_UNKNOWN };
+
+struct sim_write {
+    uint32_t key;
+    bool is_delete;
+    bool replaces; /* No context: overwrites what the coordinator holds. */
+    enum sim_outcome outcome;
+    bool seen;           /* Some read returned it. */
+    uint64_t began_us, ended_us;
+    uint32_t *overwrites; /* Writes whose values its context was read with. */
+    uint32_t overwrite_count;
+};
+
+struct sim_history {
+    struct sim_write writes[SIM_OPS_MAX];
+    uint32_t count;
+    char violation[512]; /* The first one; empty while all is well. */
+};
+
+void sim_history_clear(struct sim_history *history);
+/* Returns the write's number; its value begins with "w<number>.". */
+uint32_t sim_history_begin(struct sim_history *history, uint32_t key, bool is_delete, bool replaces,
+                           const uint32_t *seen, uint32_t seen_count, uint64_t now_us);
+/* Number of the write a value came from; notes a violation and returns UINT32_MAX when it is none, or
+ * one of another key. Marks it as seen. */
+uint32_t sim_history_read(struct sim_history *history, uint32_t key, struct sgn_bytes value);
+void sim_violation(struct sim_history *history, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* After healing: what every key holds in the end (numbers of writes). */
+void sim_history_check_final(struct sim_history *history, uint32_t key, const uint32_t *final,
+                             uint32_t final_count);
+
+/* --- the world (sim_world.c), clients (sim_client.c), faults (sim_fault.c) --- */
+
+struct sim_pool {
+    struct sgn_pool pool; /* First: the engine hands this pointer back. */
+    struct sim_world *world;
+    uint64_t in_use;
+};
+
+struct sim_node {
+    uint32_t id;
+    bool up;
+    bool paused;
+    uint32_t boot; /* Times started; messages of another boot are not delivered. */
+    uint32_t home_generation, guest_generation;
+    struct sgn_engine *engine;
+    void *memory;
+    struct sim_pool pool;
+    struct sim_disk disk;
+    int64_t skew_ms;
+    bool commit_scheduled;
+    bool connected[SIM_NODES_MAX]; /* [i]: our connection to node i stands. */
+};
+
+struct sim_known { /* What a client learnt of a key by its last read. */
+    uint8_t context[SGN_CONTEXT_BYTES_MAX];
+    uint32_t context_bytes;
+    uint32_t seen[SGN_SIBLINGS_MAX];
+    uint32_t seen_count;
+    bool valid;
+};
+
+struct sim_client {
+    uint64_t token; /* Of the request under way; 0: none. */
+    enum sgn_msg_type type;
+    uint32_t key;
+    uint32_t write; /* Number in the history, for PUT and DEL. */
+    uint32_t attempts;
+    bool uncertain; /* An earlier attempt may have had effect. */
+    struct sgn_request_id id;
+    uint8_t value[65536];
+    uint32_t value_bytes;
+    bool has_context;
+    uint8_t context[SGN_CONTEXT_BYTES_MAX];
+    uint32_t context_bytes;
+    uint32_t node; /* Index asked. */
+    struct sim_known known[SIM_KEYS_MAX];
+};
+
+struct sim_event {
+    uint64_t at_us, order;
+    void (*run)(struct sim_world *world, struct sim_event *event);
+    uint32_t node, from;
+    uint32_t node_boot, from_boot;
+    uint64_t token;
+    int err;
+    struct sgn_msg *msg; /* Owned; deep copy in one allocation. */
+    struct sgn_effect *scan; /* Owned. */
+    bool is_answer;
+};
+
+struct sim_world {
+    struct sim_options options;
+    struct sgn_prng prng;
+    uint64_t now_us, order, hash, steps, next_token;
+    struct sim_event **heap;
+    uint32_t heap_count, heap_cap;
+    struct sgn_ring ring;
+    uint16_t table[64 * SGN_REPLICAS_MAX];
+    struct sim_node nodes[SIM_NODES_MAX];
+    bool blocked[SIM_NODES_MAX][SIM_NODES_MAX]; /* [a][b]: nothing of a reaches b. */
+    struct sim_client clients[SIM_CLIENTS_MAX];
+    uint32_t ops_begun;
+    bool healing;
+    uint32_t rotten_node;
+    uint64_t messages, crashes, acked, refused;
+    struct sim_history history;
+};
+
+struct sim_event *sim_schedule(struct sim_world *world, uint64_t delay_us,
+                               void (*run)(struct sim_world *, struct sim_event *));
+void sim_feed(struct sim_world *world, uint32_t node, struct sgn_event *event);
+void sim_node_start(struct sim_world *world, uint32_t index);
+void sim_node_stop(struct sim_world *world, uint32_t index, bool clean);
+void sim_faults_begin(struct sim_world *world);
+void sim_faults_heal(struct sim_world *world);
+void sim_clients_begin(struct sim_world *world);
+void sim_client_reply(struct sim_world *world, uint64_t token, const struct sgn_msg *msg);
+bool sim_clients_done(const struct sim_world *world);
+/* Deep copy in one allocation, to be freed by free(). */
+struct sgn_msg *sim_msg_copy(const struct sgn_msg *msg);
+void sim_key_name(uint32_t key, char *out, size_t cap);
+
+/* Runs one seed. Returns true when no rule was broken. *hash is the same for the same options. */
+bool sim_run(const struct sim_options *options, uint64_t *hash, char *report, size_t report_cap);
+/* Draws the options of a seed: a subset of the faults, each with a strength. */
+void sim_options_draw(struct sim_options *options, uint64_t seed);
+void sim_options_print(const struct sim_options *options, char *text, size_t cap);
+
+#endif
