@@ -10,7 +10,10 @@
 #include "ring/core/err.h"
 #include "ring/core/limits.h"
 
+#ifndef SGN_BUCKET_KIND_DEFINED /* The same in client/signet.h. */
+#define SGN_BUCKET_KIND_DEFINED
 enum sgn_bucket_kind { SGN_BUCKET_AVAILABLE = 1, SGN_BUCKET_ORDERED = 2 };
+#endif
 
 struct sgn_bucket {
     char name[SGN_BUCKET_BYTES_MAX + 1];

@@ -9,11 +9,15 @@
 
 #include "ring/core/err_table.h"
 
+/* client/signet.h has the same enum for the public; it is defined in one of the two. */
+#ifndef SGN_ERR_DEFINED
+#define SGN_ERR_DEFINED
 enum sgn_err {
 #define SGN_ERR_ENUM(name, code, retriable, text) name = code,
     SGN_ERR_TABLE(SGN_ERR_ENUM)
 #undef SGN_ERR_ENUM
 };
+#endif
 
 /* "SGN_ERR_BUSY"; "SGN_ERR_UNLISTED" for a number that is not in the table. Static memory. */
 const char *sgn_err_name(int err);

@@ -81,7 +81,10 @@ enum sgn_msg_type {
 #undef SGN_MSG_ENUM
 };
 
+#ifndef SGN_READ_MODE_DEFINED /* The same in client/signet.h. */
+#define SGN_READ_MODE_DEFINED
 enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRONG = 2 };
+#endif
 
 #define SGN_GET_HEAD_ONLY (1u << 0)
 #define SGN_PUT_HAS_CONTEXT (1u << 1)
