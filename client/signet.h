@@ -226,7 +226,7 @@ struct sgn_client_counts {
     uint64_t connects;    /* Attempts so far. */
     uint64_t ring_epoch;  /* 0: not known yet. */
 };
-SGN_API void sgn_client_counts(struct sgn_client *client, struct sgn_client_counts *counts);
+SGN_API void sgn_client_stats(struct sgn_client *client, struct sgn_client_counts *counts);
 
 /* ---- Requests --------------------------------------------------------------------------------- */
 
