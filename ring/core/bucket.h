@@ -33,10 +33,14 @@ struct sgn_bucket_table {
 void sgn_bucket_table_init(struct sgn_bucket_table *table, uint32_t replica_count);
 /* The live bucket of that name, or NULL. */
 const struct sgn_bucket *sgn_bucket_find(const struct sgn_bucket_table *table, struct sgn_bytes name);
+/* The row of that name, live or dead, or NULL. */
+const struct sgn_bucket *sgn_bucket_row(const struct sgn_bucket_table *table, struct sgn_bytes name);
 /* Takes a row in if it is later than what is there. True if the table changed. False also when full. */
 bool sgn_bucket_merge(struct sgn_bucket_table *table, const struct sgn_bucket *row);
 /* Order-independent digest of all rows. */
 uint64_t sgn_bucket_table_digest(const struct sgn_bucket_table *table);
+/* Most bytes of one row. */
+#define SGN_BUCKET_ROW_BYTES_MAX (18u + SGN_BUCKET_BYTES_MAX)
 /* Rows as bytes and back. decode_next takes one row from the cursor; false at the end or when bad. */
 void sgn_bucket_encode(const struct sgn_bucket *row, struct sgn_sink *sink);
 bool sgn_bucket_decode_next(struct sgn_cursor *cursor, struct sgn_bucket *row);

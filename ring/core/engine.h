@@ -12,7 +12,7 @@
  * Rules the driver keeps:
  *  - every effect is done, or answered with an error event, exactly once; effects of a step are done
  *    in their order; bytes in an effect are valid until the next step, bytes in an event until the
- *    step returns;
+ *    effects of that step are done (an effect may point into its event: a read is passed on uncopied);
  *  - STORED comes only after the write is durable (group commit, one sync for many);
  *  - writes become durable in the order they were asked for (a prefix survives a crash);
  *  - LOADED and SCANNED show a state at least as new as every STORED that came before the LOAD;
@@ -58,7 +58,7 @@ struct sgn_scan {
     uint32_t items_max, examined_max;
     uint32_t bytes_max;
     struct sgn_bytes partitions; /* DATA only: bitmap of partitions wanted; empty: all. */
-    bool heads_only;             /* DATA only: cut records to their digest form. */
+    bool heads_only;             /* DATA, HINT: cut records to their digest form; empty stays empty. */
 };
 
 struct sgn_effect {

@@ -46,9 +46,12 @@
  *   REPL_LIST   bucket; key = prefix; after; n = most keys; items = partition bitmap (1 bit each,
  *               least first). Answer REPL_PAGE: err; items = (key, digest record) in key order;
  *               after = examined through this key; flags SGN_RESULT_END: nothing behind it.
- *   TREE_ROOTS  items = (partition u32, root u64). Answer TREE_LEAVES: items = (partition u32, 256 x u64
- *               leaves) of the first partitions that differ, as many as a page holds.
- *   TREE_KEYS   a = partition, b = leaf; items = (full key, digest u64), sorted; after/flags as a page.
+ *   TREE_ROOTS  node = sender; items = (partition u32, root u64), over the keys both are homes of.
+ *               Answer TREE_LEAVES: items = (partition u32, 256 x u64 leaves) of the first partitions
+ *               that differ, as many as a page holds.
+ *   TREE_KEYS   a = partition, b = leaf, + 256 when it goes on behind its first item (which then is
+ *               the last of the page before); items = (full key, digest u64), sorted by (hash, key);
+ *               flags SGN_RESULT_END: last page of the leaf, else the page ends with its last item.
  *               No answer: the receiver starts REPL_PUT exchanges for what differs.
  *   BUCKETS     items = bucket table rows; answered by nothing; merged row by row. */
 #define SGN_MSG_TABLE(X)                                                                           \
@@ -70,7 +73,7 @@
     X(REPL_RECORD, 24, "eV")                                                                       \
     X(REPL_LIST, 25, "BKAnI")                                                                      \
     X(REPL_PAGE, 26, "eIAf")                                                                       \
-    X(TREE_ROOTS, 27, "I")                                                                         \
+    X(TREE_ROOTS, 27, "IN")                                                                        \
     X(TREE_LEAVES, 28, "I")                                                                        \
     X(TREE_KEYS, 29, "abIAf")                                                                      \
     X(BUCKETS, 30, "I")
