@@ -7,10 +7,13 @@
  * A record without siblings is a tombstone: its vector still overwrites what it covers.
  *
  * Invariants: vector entries sorted by actor, no actor twice, counters >= 1; siblings sorted by dot,
- *             no dot twice; every dot is covered by the vector; no two siblings of one request id.
+ *             no dot twice; every dot is covered by the vector.
  *             So equal records have equal bytes.
  * The rule that makes the vector true: an actor mints a dot only on a record that holds the effect
  *             of all its earlier dots of that key (ring/core/engine.h says how that is kept).
+ * Retries:    a put sent again to another coordinator is minted twice; the two siblings carry one
+ *             request id and one body, and a reader shows one of them. They are not folded in merge:
+ *             that would make it depend on the order in which replicas meet.
  * Owns:       nothing. A decoded record points into the bytes it was decoded from; keep those.
  *
  * Bytes, little-endian:
