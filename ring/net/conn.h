@@ -15,8 +15,9 @@
  *          An accepted connection whose answers are not read is not read from either until they are.
  *          A dialled one refuses sends with SGN_ERR_BUSY but goes on reading, so that two full ends
  *          never wait for each other.
- * Bad input (garbage, wrong version, a frame too large, a bad CRC or body): one RESULT with the error
- *          and a sentence is sent back, then the connection ends; the other side has a second to read.
+ * Bad input (garbage, wrong version, a frame too large, a bad CRC or body): the connection ends; an
+ *          accepted one first sends a RESULT with the error and a sentence, and leaves a second to
+ *          read it.
  * Threads: everything of a wire runs on the thread of its loop. */
 #ifndef SGN_NET_CONN_H
 #define SGN_NET_CONN_H
@@ -53,6 +54,7 @@ struct sgn_conn_options {
     size_t out_bytes_max;  /* 0: SGN_CONN_OUT_BYTES_MAX. */
     uint32_t handshake_ms; /* Connect and first HELLO; 0: SGN_CONN_HANDSHAKE_MS. */
     uint32_t idle_ms;      /* Nothing received for this long ends it; 0: never. */
+    uint32_t unacked_ms;   /* Bytes sent and not acknowledged for this long end it; 0: the system's. */
 };
 
 struct sgn_wire_counts {
@@ -89,7 +91,7 @@ enum sgn_err sgn_conn_send(struct sgn_conn *conn, const struct sgn_msg *msg);
 
 /* Ends the connection; what is queued is still written if the socket takes it within a second. */
 void sgn_conn_close(struct sgn_conn *conn);
-/* The same, after a RESULT with err and sentence in answer to `request`. */
+/* The same; an accepted connection sends a RESULT with err and sentence in answer to `request` first. */
 void sgn_conn_fail(struct sgn_conn *conn, uint32_t request, enum sgn_err err, const char *why);
 
 /* "127.0.0.1:50312" of the other side. Valid as long as the connection. */

@@ -22,13 +22,14 @@ struct sgn_peers;
 #define SGN_PEERS_RETRY_MS 50u
 #define SGN_PEERS_RETRY_MS_MAX 2000u
 #define SGN_PEERS_CONNECT_MS 3000u
+#define SGN_PEERS_UNACKED_MS 5000u /* A peer that vanished without a word is noticed by then. */
 
 struct sgn_peers_events {
     /* HELLO agreed. */
     void (*up)(uint32_t node, const struct sgn_hello *other, void *user);
     /* Only after up. Nothing sent to the node and not yet answered will be. */
     void (*down)(uint32_t node, enum sgn_err err, const char *why, void *user);
-    /* An answer, or whatever else the peer sends on this connection. Bytes valid until it returns. */
+    /* An answer: nothing else comes on a dialled connection. Bytes valid until it returns. */
     void (*message)(uint32_t node, const struct sgn_msg *msg, void *user);
 };
 
