@@ -19,6 +19,9 @@ enum sgn_err {
 };
 #endif
 
+/* These three are also the client library's, which is otherwise compiled hidden. */
+#pragma GCC visibility push(default)
+
 /* "SGN_ERR_BUSY"; "SGN_ERR_UNLISTED" for a number that is not in the table. Static memory. */
 const char *sgn_err_name(int err);
 
@@ -27,5 +30,7 @@ const char *sgn_err_text(int err);
 
 /* Whether the same request may succeed if simply sent again. Returns 1 or 0. */
 int sgn_err_is_retriable(int err);
+
+#pragma GCC visibility pop
 
 #endif
