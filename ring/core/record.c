@@ -236,7 +236,9 @@ enum sgn_err sgn_record_mint(struct sgn_record *record, const struct sgn_mint *m
     drop_covered(&next, mint->context == NULL ? &record->vector : mint->context);
     if (!mint->is_delete) {
         uint64_t counter = vector_counter(&next.vector, mint->actor);
-        if ((counter == 0 && next.vector.count >= SGN_ACTORS_MAX - ACTORS_RESERVED) ||
+        /* A counter at its end comes of a forged context only; one more would be 0, no dot at all. */
+        if (counter == UINT64_MAX ||
+            (counter == 0 && next.vector.count >= SGN_ACTORS_MAX - ACTORS_RESERVED) ||
             next.sibling_count == SGN_SIBLINGS_MAX ||
             bodies_bytes(&next) + mint->body.count > SGN_VALUE_BYTES_MAX) {
             return SGN_ERR_TOO_MANY_SIBLINGS;

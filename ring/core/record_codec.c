@@ -1,9 +1,8 @@
 /* ring/core/record_codec.c - records and contexts as bytes. */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "ring/core/record.h"
 
 #include "ring/core/check.h"
-#include "ring/core/record.h"
+#include "ring/core/key.h"
 
 #define RECORD_FORMAT 1u
 #define CONTEXT_FORMAT 1u
@@ -68,13 +67,14 @@ static bool covered(const struct sgn_vector *vector, const struct sgn_dot *dot)
     return false;
 }
 
-/* Siblings sorted by dot, none twice, each covered by the vector. */
+/* Siblings sorted by dot, none twice, each covered by the vector, all bodies within one value. */
 static bool take_siblings(struct sgn_cursor *cursor, uint32_t count, struct sgn_record *record)
 {
     if (count > SGN_SIBLINGS_MAX) {
         return false;
     }
     record->sibling_count = count;
+    uint64_t bodies_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct sgn_sibling *sibling = &record->siblings[i];
         sibling->dot = take_dot(cursor);
@@ -82,8 +82,9 @@ static bool take_siblings(struct sgn_cursor *cursor, uint32_t count, struct sgn_
         struct sgn_bytes id = sgn_cursor_take(cursor, SGN_REQUEST_ID_BYTES);
         sibling->body_bytes = (uint32_t)sgn_cursor_uint(cursor, 4);
         sibling->body = sgn_bytes_of(NULL, 0);
+        bodies_bytes += sibling->body_bytes;
         if (cursor->bad || sibling->dot.counter == 0 || !covered(&record->vector, &sibling->dot) ||
-            sibling->body_bytes > SGN_VALUE_BYTES_MAX ||
+            bodies_bytes > SGN_VALUE_BYTES_MAX ||
             (i > 0 && dot_order(&record->siblings[i - 1].dot, &sibling->dot, true) >= 0)) {
             return false;
         }
@@ -170,7 +171,7 @@ uint64_t sgn_record_digest(const struct sgn_record *record)
     struct sgn_sink sink = sgn_sink_of(head, sizeof(head));
     put_head(record, &sink);
     SGN_ASSERT(!sink.full);
-    uint64_t digest = XXH3_64bits(head, sink.count);
+    uint64_t digest = sgn_hash(sgn_sink_bytes(&sink));
     return digest == 0 ? 1 : digest; /* 0 stands for "never written". */
 }
 
