@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# kv-cli against a ring of three: every command, every kind of bad input, its sentence and exit code.
+# usage: test_cli.sh BUILD_DIR
+set -euo pipefail
+
+build=$(cd "$1" && pwd)
+cli=$build/client/kv-cli
+work=$(mktemp -d)
+export SIGNET_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+unset SIGNET_SEEDS
+passed=0
+failed=0
+
+finish() {
+    "$cli" local down --dir "$work/ring" >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# expect NAME EXIT_CODE WANTED_TEXT COMMAND... : runs it, compares the code, looks for the text in
+# what it printed on either stream ("" wants nothing in particular).
+expect() {
+    local name=$1 code=$2 wanted=$3 got=0 out
+    shift 3
+    out=$("$@" 2>&1 </dev/null) || got=$?
+    if [[ $got -eq $code && $out == *"$wanted"* ]]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: exit %s (wanted %s), printed: %s\n   wanted: %s\n' \
+            "$name" "$got" "$code" "$out" "$wanted"
+    fi
+}
+
+# same NAME FILE FILE
+same() {
+    if cmp -s "$2" "$3"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: %s and %s differ\n' "$1" "$2" "$3"
+    fi
+}
+
+# --- without a ring --------------------------------------------------------------------------------
+expect "help" 0 "Commands:" "$cli" help
+expect "help of one" 0 "--context" "$cli" help put
+expect "version" 0 "kv-cli" "$cli" version
+expect "unknown command" 2 "did you mean status?" "$cli" statsu
+expect "unknown option" 2 "did you mean --limit?" "$cli" list --limt 3
+expect "option without value" 2 "--timeout needs a value" "$cli" get k --timeout
+expect "bad number" 2 "takes a number from 1 to 7" "$cli" get k --copies 9
+expect "bad format" 2 "table, json or raw" "$cli" -o yaml nodes
+expect "bad time" 2 "500ms" "$cli" --timeout soon nodes
+expect "too few words" 2 "use: kv-cli put KEY" "$cli" put k
+expect "bad seeds" 2 "nowhere" "$cli" --seeds nowhere get k
+expect "nobody there" 6 "" "$cli" --seeds 127.0.0.1:9 --timeout 300ms get k
+expect "no ring here" 3 "local up" "$cli" local status --dir "$work/none"
+expect "completion" 0 "complete -F" "$cli" completion bash
+expect "completes commands" 0 "status" "$cli" __complete sta
+bash -n <("$cli" completion bash)
+
+# --- a ring ----------------------------------------------------------------------------------------
+expect "local up" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring" --partitions 32
+expect "local up again" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring"
+expect "another size" 2 "holds a ring of 3" "$cli" local up --dir "$work/ring" --nodes 5
+SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
+    sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
+export SIGNET_SEEDS
+expect "witnesses" 2 "no witnesses yet" "$cli" local up --dir "$work/other" --witnesses 3
+
+expect "put" 0 "" "$cli" put greeting hello
+expect "get" 0 "hello" "$cli" get default/greeting
+expect "get, default bucket" 0 "hello" "$cli" get greeting
+expect "explain" 0 "copies read" "$cli" get greeting --explain
+expect "json" 0 '"value":"hello"' "$cli" -o json get greeting
+expect "json of bytes" 0 '"value_base64":"/wA="' bash -c "$cli put bytes --hex ff00 && $cli -o json get bytes"
+expect "table of bytes" 0 '\xff\x00' "$cli" -o table get bytes
+expect "absent" 3 "no such key" "$cli" get nothing
+expect "absent, json" 3 '"name":"SGN_ERR_NOT_FOUND"' "$cli" -o json get nothing
+expect "stat" 0 "5 bytes" "$cli" -o table stat greeting
+expect "locate" 0 "partition" "$cli" locate greeting
+expect "del" 0 "" "$cli" del greeting
+expect "deleted" 3 "no such key" "$cli" get greeting
+expect "strong is refused" 1 "ordered bucket" "$cli" --read strong get bytes
+
+head -c 3000000 /dev/urandom >"$work/large"
+expect "large value from a file" 0 "" "$cli" put large "@$work/large"
+"$cli" get large >"$work/large.back"
+same "large value" "$work/large" "$work/large.back"
+"$cli" put piped - <"$work/large"
+"$cli" get piped | cmp - "$work/large" && passed=$((passed + 1))
+: >"$work/empty"
+expect "empty value" 0 "" "$cli" put empty "@$work/empty"
+"$cli" get empty >"$work/empty.back"
+same "empty value" "$work/empty" "$work/empty.back"
+
+# --- siblings --------------------------------------------------------------------------------------
+expect "blind puts" 0 "" bash -c "$cli put s one --context none && $cli put s two --context none"
+expect "newest and a warning" 0 "2 concurrent values" "$cli" get s
+expect "all siblings" 0 "one" "$cli" -o table get s --all
+expect "context to a file" 0 "" "$cli" get s --context-out "$work/context"
+expect "settle" 0 "" "$cli" put s three --context "@$work/context"
+expect "settled" 0 "three" "$cli" get s
+expect "bad context" 2 "is not a context" "$cli" put s x --context '!!'
+
+# --- buckets ---------------------------------------------------------------------------------------
+expect "create" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
+expect "create again" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
+expect "create otherwise" 1 "" "$cli" bucket create words --n 2 --r 1 --w 1
+expect "list buckets" 0 "words" "$cli" bucket list
+expect "unknown bucket" 1 "no such bucket" "$cli" put nosuch/key value
+expect "bad bucket name" 2 "" "$cli" bucket create Bad/Name
+expect "long bucket name" 2 "" "$cli" bucket create "$(printf 'b%.0s' {1..64})"
+expect "w above n" 2 "" "$cli" bucket create odd --n 2 --w 3
+expect "ordered" 1 "" "$cli" bucket create strict --kind ordered
+expect "long key" 2 "" "$cli" put "default/$(printf 'k%.0s' {1..1025})" v
+head -c 16777217 /dev/zero >"$work/over"
+expect "value too large" 2 "16" "$cli" put big "@$work/over"
+
+# --- lists, import, export -------------------------------------------------------------------------
+head -n 3000 /usr/share/dict/american-english >"$work/words"
+expect "import lines" 0 "stored 3000 keys" "$cli" import "$work/words" --bucket words
+expect "export lines" 0 "wrote 3000 keys" "$cli" export words/ "$work/words.back" --format lines
+LC_ALL=C sort "$work/words" >"$work/words.sorted"
+same "words" "$work/words.sorted" "$work/words.back"
+"$cli" list words/ >"$work/listed"
+same "list is in byte order" "$work/words.sorted" "$work/listed"
+"$cli" list words/A --limit 7 >"$work/page"
+grep '^A' "$work/words.sorted" | head -n 7 >"$work/page.wanted"
+same "prefix and limit" "$work/page.wanted" "$work/page"
+last=$(tail -n 1 "$work/page")
+"$cli" list words/A --after "$last" --limit 7 >"$work/page"
+grep '^A' "$work/words.sorted" | head -n 14 | tail -n 7 >"$work/page.wanted"
+same "after" "$work/page.wanted" "$work/page"
+mkdir -p "$work/tree/a/b"
+cp "$work/large" "$work/tree/a/b/large"
+: >"$work/tree/a/empty"
+printf 'x' >"$work/tree/one file"
+expect "import files" 0 "stored 3 keys" "$cli" import "$work/tree" --bucket default --prefix tree/
+expect "export files" 0 "wrote 3 keys" "$cli" export default/tree/ "$work/out" --format files
+diff -r "$work/tree" "$work/out/tree" && passed=$((passed + 1))
+expect "export jsonl" 0 "" "$cli" export default/ "$work/dump.jsonl"
+expect "bucket for the dump" 0 "" "$cli" bucket create copy
+expect "import jsonl" 0 "stored" "$cli" import "$work/dump.jsonl" --format jsonl --bucket copy
+"$cli" export copy/ "$work/dump2.jsonl" --quiet
+same "jsonl there and back" "$work/dump.jsonl" "$work/dump2.jsonl"
+printf 'not json\n{"key":"k"}\n' >"$work/bad.jsonl"
+expect "bad jsonl" 1 "bad.jsonl:2" "$cli" import "$work/bad.jsonl" --format jsonl
+expect "no such file" 2 "No such file" "$cli" import "$work/nowhere"
+expect "bucket not empty" 1 "still holds keys" "$cli" bucket delete words
+expect "bucket delete" 0 "" bash -c "$cli bucket create gone && $cli bucket delete gone"
+expect "bucket is gone" 1 "no such bucket" "$cli" get gone/key
+
+# --- the ring --------------------------------------------------------------------------------------
+expect "nodes" 0 "127.0.0.1" "$cli" nodes
+expect "ring" 0 "32 partitions" "$cli" ring
+expect "ring map" 0 "   31 " "$cli" -o table ring --map
+expect "plan" 0 "" "$cli" ring plan --add 4:2
+expect "plan with too few" 2 "" "$cli" ring plan --remove 1,2
+expect "plan without the unknown" 2 "no member" "$cli" ring plan --remove 9
+expect "status" 0 "healthy" "$cli" status
+expect "status json" 0 '"verdict":"healthy"' "$cli" -o json status
+expect "status of one" 0 '"node": 2' "$cli" status 2
+expect "kill" 0 "" "$cli" local kill 3 --dir "$work/ring"
+expect "status tells" 0 "degraded" "$cli" status
+expect "kill twice" 1 "does not run" "$cli" local kill 3 --dir "$work/ring"
+expect "still serves" 0 "three" "$cli" get s
+expect "still takes" 0 "" "$cli" put while-down value
+expect "too few for W=3" 7 "" "$cli" --timeout 1s put w3 value --copies 3
+expect "start" 0 "" "$cli" local start 3 --dir "$work/ring"
+expect "no such node" 2 "nodes 1 to 3" "$cli" local kill 7 --dir "$work/ring"
+
+# --- the shell, on a pipe --------------------------------------------------------------------------
+printf 'put shell "two words"\nget shell\nexit\n' | "$cli" shell >"$work/shell" 2>&1
+grep -q 'two words' "$work/shell" && passed=$((passed + 1))
+
+expect "down" 0 "" "$cli" local down --wipe --dir "$work/ring"
+[[ ! -e $work/ring ]] && passed=$((passed + 1))
+
+printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
+[[ $failed -eq 0 ]]
