@@ -43,6 +43,10 @@ int sgn_ring_find(const struct sgn_ring *ring, uint32_t node_id);
 uint32_t sgn_ring_preference(const struct sgn_ring *ring, uint32_t partition, uint32_t *nodes,
                              uint32_t max);
 
+/* The order of stand-ins: of a partition, the lower hash first (rendezvous hashing, Thaler and
+ * Ravishankar 1998). The same on every machine, and stable as other members come and go. */
+uint64_t sgn_ring_stand_in_hash(uint32_t partition, uint32_t node_id);
+
 /* Whether the node is one of the first n (<= replica_count) replicas of the partition. */
 bool sgn_ring_is_home(const struct sgn_ring *ring, uint32_t partition, uint32_t node_id, uint32_t n);
 
