@@ -1,9 +1,7 @@
 #include "node/store_rocks.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* The names are in the files: a family is never renamed. */
 static const char *const family_names[STORE_FAMILY_COUNT + 1] = {
@@ -148,9 +146,8 @@ static bool families_known(const struct sgn_store *store)
     char *message = NULL;
     char **names = rocksdb_list_column_families(options, store->directory, &count, &message);
     rocksdb_options_destroy(options);
-    if (message != NULL) {
-        rocksdb_free(message); /* Not a database yet, or a broken one: opening tells. */
-        return true;
+    if (message != NULL) { /* Not a database yet, or a broken one: opening tells. The list is empty. */
+        rocksdb_free(message);
     }
     bool known = true;
     for (size_t i = 0; i < count; i++) {
