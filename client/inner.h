@@ -38,7 +38,7 @@
 #define SGN_ATTEMPTS_MAX 2u     /* The first and a hedge. */
 #define SGN_WARM_NODES_MAX 64u  /* Up to this many nodes are dialled before anybody asks for them. */
 #define SGN_KEEP_BYTES (1u << 20) /* A result buffer larger than this is not kept between requests. */
-#define SGN_ERROR_BYTES 512u
+#define SGN_ERROR_BYTES 768u
 #define SGN_CONTEXT_TEXT_BYTES (SGN_CONTEXT_BYTES_MAX * 4 / 3 + 8)
 
 /* ---- The shape of the ring, shared between the client and requests that look at it ------------- */
