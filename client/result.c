@@ -113,6 +113,7 @@ static int take_record(struct sgn_request *request, const struct sgn_msg *msg)
         request->record.sibling_count = 0;
         return SGN_ERR_NOT_FOUND;
     }
+    sgn_record_fold_retries(&request->record);
     order_siblings(request);
     request->result_value = request->record.siblings[request->order[0]].body;
     return SGN_OK;
@@ -145,6 +146,7 @@ static int take_list(struct sgn_request *request, const struct sgn_msg *msg)
         if (sgn_record_decode(value, SGN_RECORD_DIGEST_ONLY, &record) != SGN_OK) {
             return SGN_ERR_PROTOCOL;
         }
+        sgn_record_fold_retries(&record);
         const struct sgn_sibling *newest = sgn_record_newest(&record);
         if (newest == NULL) {
             continue;

@@ -199,6 +199,17 @@ static bool request_is_here(const struct sgn_record *record, const struct sgn_re
     return false;
 }
 
+void sgn_record_fold_retries(struct sgn_record *record)
+{
+    uint32_t all = record->sibling_count;
+    record->sibling_count = 0;
+    for (uint32_t i = 0; i < all; i++) {
+        if (!request_is_here(record, &record->siblings[i].request_id)) {
+            record->siblings[record->sibling_count++] = record->siblings[i];
+        }
+    }
+}
+
 static void drop_covered(struct sgn_record *record, const struct sgn_vector *context)
 {
     uint32_t kept = 0;

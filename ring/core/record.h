@@ -94,6 +94,10 @@ bool sgn_record_is_dead(const struct sgn_record *record);
 /* The sibling with the highest (hlc, dot); NULL when dead. Points into record. */
 const struct sgn_sibling *sgn_record_newest(const struct sgn_record *record);
 
+/* For showing, never for storing: of siblings that carry one request id (a put sent again and minted by
+ * two coordinators) only the first stays. The vector is as before, so a context made of it covers all. */
+void sgn_record_fold_retries(struct sgn_record *record);
+
 /* What one write does. */
 struct sgn_mint {
     struct sgn_actor actor;           /* Who mints. */

@@ -46,7 +46,7 @@ same() {
 expect "help" 0 "Commands:" "$cli" help
 expect "help of one" 0 "--context" "$cli" help put
 expect "version" 0 "kv-cli" "$cli" version
-expect "unknown command" 2 "did you mean status?" "$cli" statsu
+expect "unknown command" 2 "did you mean status?" "$cli" statuss
 expect "unknown option" 2 "did you mean --limit?" "$cli" list --limt 3
 expect "option without value" 2 "--timeout needs a value" "$cli" get k --timeout
 expect "bad number" 2 "takes a number from 1 to 7" "$cli" get k --copies 9
@@ -54,7 +54,7 @@ expect "bad format" 2 "table, json or raw" "$cli" -o yaml nodes
 expect "bad time" 2 "500ms" "$cli" --timeout soon nodes
 expect "too few words" 2 "use: kv-cli put KEY" "$cli" put k
 expect "bad seeds" 2 "nowhere" "$cli" --seeds nowhere get k
-expect "nobody there" 6 "" "$cli" --seeds 127.0.0.1:9 --timeout 300ms get k
+expect "nobody there" 7 "no node can be reached" "$cli" --seeds 127.0.0.1:9 --timeout 300ms get k
 expect "no ring here" 3 "local up" "$cli" local status --dir "$work/none"
 expect "completion" 0 "complete -F" "$cli" completion bash
 expect "completes commands" 0 "status" "$cli" __complete sta
