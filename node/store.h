@@ -188,7 +188,8 @@ enum sgn_err sgn_store_get_async(struct sgn_store *store, uint64_t token, enum s
  * keys of those of the ring's `partition_count` partitions are kept; without, partition_count is not
  * looked at. Deletions under way are seen or not, key by key; a page is of one moment.
  * SGN_ERR_BUSY (read_jobs_max), SGN_ERR_INVALID (a limit of 0, a bitmap of the wrong size,
- * `partitions` or `heads_only` outside DATA, a prefix or `after` too long), SGN_ERR_NOMEM. */
+ * `partitions` outside DATA, `heads_only` outside DATA and HINT, a prefix or `after` too long),
+ * SGN_ERR_NOMEM. */
 enum sgn_err sgn_store_scan_async(struct sgn_store *store, uint64_t token,
                                   const struct sgn_scan *scan, uint32_t partition_count);
 

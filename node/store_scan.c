@@ -20,7 +20,10 @@ bool store_scan_valid(const struct sgn_scan *scan, uint32_t partition_count)
     if (scan->prefix.count > STORE_KEY_BYTES_MAX || scan->after.count > STORE_KEY_BYTES_MAX) {
         return false;
     }
-    if (scan->family != SGN_FAMILY_DATA && (scan->partitions.count > 0 || scan->heads_only)) {
+    if (scan->family != SGN_FAMILY_DATA && scan->partitions.count > 0) {
+        return false;
+    }
+    if (scan->heads_only && scan->family != SGN_FAMILY_DATA && scan->family != SGN_FAMILY_HINT) {
         return false;
     }
     if (scan->partitions.count == 0) {
@@ -102,7 +105,8 @@ static enum scan_step page_take(struct scan_page *page, struct sgn_bytes key,
     bool own = scan->family == SGN_FAMILY_META && key.count > 0 && *(const uint8_t *)key.ptr == 0;
     if (!own && partition_wanted(scan, page->partition_count, key)) {
         bool good = store_value_check(page->store, key, stored, &value);
-        if (good && scan->heads_only && !head_cut(&value)) {
+        bool no_record = scan->family == SGN_FAMILY_HINT && value.count == 0; /* "What DATA holds." */
+        if (good && scan->heads_only && !no_record && !head_cut(&value)) {
             atomic_fetch_add(&page->store->counters.corrupt, 1);
             good = false;
         }
