@@ -163,8 +163,13 @@ static int take_list(struct sgn_request *request, const struct sgn_msg *msg)
 static int take_buckets(struct sgn_request *request, const struct sgn_msg *msg)
 {
     struct sgn_cursor cursor = sgn_cursor_of(msg->items);
+    struct sgn_bytes name, value;
     struct sgn_bucket row;
-    while (sgn_bucket_decode_next(&cursor, &row)) {
+    while (sgn_items_next(&cursor, &name, &value)) {
+        struct sgn_cursor one = sgn_cursor_of(value);
+        if (!sgn_bucket_decode_next(&one, &row)) {
+            return SGN_ERR_PROTOCOL;
+        }
         if (row.dead) {
             continue;
         }
@@ -186,7 +191,7 @@ static int take_buckets(struct sgn_request *request, const struct sgn_msg *msg)
         info->r = row.r;
         info->w = row.w;
     }
-    return cursor.bad || cursor.left > 0 ? SGN_ERR_PROTOCOL : SGN_OK;
+    return cursor.bad ? SGN_ERR_PROTOCOL : SGN_OK;
 }
 
 static int take_shape(struct sgn_request *request, const struct sgn_msg *msg)

@@ -239,7 +239,10 @@ static void work(struct fake *fake, const struct sgn_msg *msg, struct sgn_msg *a
     } else if (msg->type == SGN_MSG_BUCKET_LIST) {
         struct sgn_bucket row = {.name = "default", .kind = SGN_BUCKET_AVAILABLE, .n = 3, .r = 2,
                                  .w = 2, .stamp = 1, .node = 1};
-        sgn_bucket_encode(&row, &sink);
+        uint8_t small[256];
+        struct sgn_sink one = sgn_sink_of(small, sizeof(small));
+        sgn_bucket_encode(&row, &one);
+        sgn_items_push(&sink, sgn_bytes_str(row.name), sgn_sink_bytes(&one));
         answer->items = sgn_sink_bytes(&sink);
     }
 }
