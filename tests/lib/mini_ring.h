@@ -1,0 +1,90 @@
+/* tests/lib/mini_ring.h - a few engines in one process, with stores in memory and a network that
+ * delivers at once and in order, for tests that look at one thing at a time. The simulator
+ * (tests/sim) is where faults, delays and crashes are. */
+#ifndef SGN_TESTS_LIB_MINI_RING_H
+#define SGN_TESTS_LIB_MINI_RING_H
+
+#include "ring/core/engine.h"
+
+#define MINI_NODES_MAX 6
+#define MINI_ENTRIES_MAX 4096
+
+struct mini_entry {
+    enum sgn_family family;
+    uint8_t *key;
+    size_t key_count;
+    uint8_t *value;
+    size_t value_count;
+    bool corrupt;
+};
+
+struct mini_node {
+    uint32_t id;
+    bool up;
+    void *memory;
+    struct sgn_engine *engine;
+    struct mini_entry entries[MINI_ENTRIES_MAX]; /* Sorted by (family, key). */
+    uint32_t entry_count;
+    int store_err; /* What STORE is answered with. */
+    bool stall_stores; /* STOREs wait until it is cleared and mini_run is called. */
+    bool deaf;     /* Answers to its SENDs are lost on the way. */
+    bool mute;     /* REPL_PUTs to it are lost on the way. */
+    uint32_t loads, stores, sends;
+    uint32_t home_generation, guest_generation;
+};
+
+/* The last reply, copied. */
+struct mini_reply {
+    uint32_t count;
+    int err;
+    uint32_t type;
+    uint64_t a;
+    uint32_t flags;
+    char text[300];
+    uint8_t value[1 << 16];
+    size_t value_count;
+    uint8_t context[2048];
+    size_t context_count;
+    uint8_t items[1 << 17];
+    size_t items_count;
+    uint8_t after[1200];
+    size_t after_count;
+};
+
+struct mini_ring {
+    struct sgn_ring shape;
+    uint16_t table[64 * 7];
+    uint32_t node_count;
+    struct mini_node nodes[MINI_NODES_MAX]; /* nodes[i].id = i + 1 */
+    struct sgn_pool pool;
+    long pool_live;    /* Buffers out. */
+    bool pool_refuses;
+    uint64_t now_ms;
+    uint64_t random;
+    struct mini_event *queue, *queue_last; /* Events under way. */
+    uint64_t next_token;
+    bool duplicate; /* Every message to a peer comes twice. */
+    struct mini_reply reply;
+};
+
+void mini_init(struct mini_ring *ring, uint32_t nodes, uint32_t replicas, uint32_t partitions);
+void mini_clear(struct mini_ring *ring);
+/* Delivers all that is under way. */
+void mini_run(struct mini_ring *ring);
+/* Lets time pass in ticks, delivering everything. */
+void mini_pass(struct mini_ring *ring, uint64_t ms);
+/* Takes a node out (nothing reaches it) or back, with its store. The engine starts anew on `up`. */
+void mini_down(struct mini_ring *ring, uint32_t node);
+void mini_up(struct mini_ring *ring, uint32_t node);
+/* Hands a request to a node; the reply, once there, is in ring->reply. */
+void mini_request(struct mini_ring *ring, uint32_t node, struct sgn_msg msg);
+struct mini_entry *mini_find(struct mini_node *node, enum sgn_family family, const void *key,
+                             size_t key_count);
+uint32_t mini_count(const struct mini_node *node, enum sgn_family family);
+/* Changes the store behind the engine's back. */
+void mini_write(struct mini_node *node, enum sgn_family family, const void *key, size_t key_count,
+                const void *value, size_t value_count);
+/* Sends an event straight in. */
+void mini_event(struct mini_ring *ring, uint32_t node, struct sgn_event event);
+
+#endif
