@@ -165,8 +165,14 @@ static void caller_answered(struct caller *caller, const struct sgn_msg *msg)
     }
     if (caller->op == SGN_LOAD_MODIFY && !caller->modify_writes) {
         char text[32];
+        uint8_t room[SGN_CONTEXT_BYTES_MAX];
+        struct sgn_sink context = sgn_sink_of(room, sizeof(room));
+        struct sgn_record record;
+        if (sgn_record_decode(msg->value, SGN_RECORD_WITH_BODIES, &record) == SGN_OK) {
+            sgn_context_encode(&record.vector, &context);
+        }
         struct sgn_msg write = {.bucket = sgn_bytes_str(load->options.bucket),
-                                .context = msg->context,
+                                .context = sgn_sink_bytes(&context),
                                 .flags = SGN_PUT_HAS_CONTEXT};
         write.key = sgn_bytes_of(text, key_text(caller->key, text, sizeof(text)));
         caller->modify_writes = true;

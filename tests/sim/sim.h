@@ -97,6 +97,7 @@ struct sim_write {
     uint64_t began_us, ended_us;
     uint32_t *overwrites; /* Writes whose values its context was read with. */
     uint32_t overwrite_count;
+    struct sgn_vector context; /* The context itself; empty: none, or a blind put. */
 };
 
 struct sim_history {
@@ -108,15 +109,16 @@ struct sim_history {
 void sim_history_clear(struct sim_history *history);
 /* Returns the write's number; its value begins with "w<number>.". */
 uint32_t sim_history_begin(struct sim_history *history, uint32_t key, bool is_delete, bool replaces,
-                           const uint32_t *seen, uint32_t seen_count, uint64_t now_us);
+                           const uint32_t *seen, uint32_t seen_count, struct sgn_bytes context,
+                           uint64_t now_us);
 /* Number of the write a value came from; notes a violation and returns UINT32_MAX when it is none, or
  * one of another key. Marks it as seen. */
 uint32_t sim_history_read(struct sim_history *history, uint32_t key, struct sgn_bytes value);
 void sim_violation(struct sim_history *history, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* After healing: what every key holds in the end (numbers of writes). */
-void sim_history_check_final(struct sim_history *history, uint32_t key, const uint32_t *final,
-                             uint32_t final_count);
+/* After healing: what the key holds in the end, the same on all homes. */
+void sim_history_check_final(struct sim_history *history, uint32_t key,
+                             const struct sgn_record *final);
 
 /* --- the world (sim_world.c), clients (sim_client.c), faults (sim_fault.c) --- */
 

@@ -3,7 +3,11 @@
  * The promise checked (protocol.md 8): an acknowledged value of an available bucket is in the end
  * either readable or causally overwritten. "Overwritten" is judged without version vectors: the first
  * write that covers a value must have been given a context read together with that value, so it is
- * enough to know, of every write, which values its context was read with. */
+ * enough to know, of every write, which values its context was read with.
+ *
+ * The other way round, a sibling that an acknowledged write's context covers must not be there in the
+ * end. That is judged by dot, not by value: a put that was sent again may have been minted twice, and a
+ * context that was read with the one copy leaves the other (ring/core/record.h). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +35,8 @@ void sim_history_clear(struct sim_history *history)
 }
 
 uint32_t sim_history_begin(struct sim_history *history, uint32_t key, bool is_delete, bool replaces,
-                           const uint32_t *seen, uint32_t seen_count, uint64_t now_us)
+                           const uint32_t *seen, uint32_t seen_count, struct sgn_bytes context,
+                           uint64_t now_us)
 {
     SGN_ASSERT(history->count < SIM_OPS_MAX);
     struct sim_write *write = &history->writes[history->count];
@@ -45,6 +50,8 @@ uint32_t sim_history_begin(struct sim_history *history, uint32_t key, bool is_de
         SGN_ASSERT(write->overwrites != NULL);
         memcpy(write->overwrites, seen, seen_count * sizeof(seen[0]));
     }
+    int err = sgn_context_decode(context, &write->context);
+    SGN_ASSERT(err == SGN_OK);
     return history->count++;
 }
 
@@ -98,9 +105,25 @@ static bool contains(const uint32_t *list, uint32_t count, uint32_t number)
     return false;
 }
 
-void sim_history_check_final(struct sim_history *history, uint32_t key, const uint32_t *final,
-                             uint32_t final_count)
+static bool covers(const struct sgn_vector *context, const struct sgn_dot *dot)
 {
+    for (uint32_t i = 0; i < context->count; i++) {
+        const struct sgn_dot *entry = &context->entries[i];
+        if (entry->actor.node == dot->actor.node &&
+            entry->actor.generation == dot->actor.generation) {
+            return entry->counter >= dot->counter;
+        }
+    }
+    return false;
+}
+
+void sim_history_check_final(struct sim_history *history, uint32_t key,
+                             const struct sgn_record *final)
+{
+    uint32_t numbers[SGN_SIBLINGS_MAX];
+    for (uint32_t i = 0; i < final->sibling_count; i++) {
+        numbers[i] = sim_history_read(history, key, final->siblings[i].body);
+    }
     for (uint32_t i = 0; i < history->count; i++) {
         const struct sim_write *write = &history->writes[i];
         if (write->key != key) {
@@ -112,13 +135,14 @@ void sim_history_check_final(struct sim_history *history, uint32_t key, const ui
         if (write->outcome != SIM_APPLIED) {
             continue;
         }
-        if (!write->is_delete && !contains(final, final_count, i) && !accounted_for(history, i)) {
+        if (!write->is_delete && !contains(numbers, final->sibling_count, i) &&
+            !accounted_for(history, i)) {
             sim_violation(history, "acknowledged write %u to key %u is lost", i, key);
         }
-        for (uint32_t s = 0; s < write->overwrite_count; s++) {
-            if (contains(final, final_count, write->overwrites[s])) {
+        for (uint32_t s = 0; s < final->sibling_count; s++) {
+            if (covers(&write->context, &final->siblings[s].dot)) {
                 sim_violation(history, "write %u to key %u is back, though %u overwrote it",
-                              write->overwrites[s], key, i);
+                              numbers[s], key, i);
             }
         }
     }

@@ -64,7 +64,9 @@ static void client_choose_write(struct sim_world *world, struct sim_client *clie
         seen_count = known->seen_count;
     }
     client->write = sim_history_begin(&world->history, client->key, is_delete, replaces, known->seen,
-                                      seen_count, world->now_us);
+                                      seen_count,
+                                      sgn_bytes_of(client->context, client->context_bytes),
+                                      world->now_us);
     client->value_bytes = 0;
     if (!is_delete) {
         client->value_bytes = (uint32_t)snprintf((char *)client->value, 32, "w%u.", client->write);
@@ -143,8 +145,7 @@ static void learn_record(struct sim_world *world, struct sim_client *client,
                          const struct sgn_msg *msg)
 {
     struct sgn_record record;
-    if (sgn_record_decode(msg->value, SGN_RECORD_WITH_BODIES, &record) != SGN_OK ||
-        msg->context.count > SGN_CONTEXT_BYTES_MAX) {
+    if (sgn_record_decode(msg->value, SGN_RECORD_WITH_BODIES, &record) != SGN_OK) {
         sim_violation(&world->history, "key %u: the answer is not a record", client->key);
         return;
     }
@@ -156,10 +157,9 @@ static void learn_record(struct sim_world *world, struct sim_client *client,
             sim_history_read(&world->history, client->key, record.siblings[i].body);
         known->seen[known->seen_count++] = number;
     }
-    known->context_bytes = (uint32_t)msg->context.count;
-    if (known->context_bytes > 0) {
-        memcpy(known->context, msg->context.ptr, msg->context.count);
-    }
+    struct sgn_sink sink = sgn_sink_of(known->context, sizeof(known->context));
+    sgn_context_encode(&record.vector, &sink);
+    known->context_bytes = (uint32_t)sink.count;
 }
 
 /* A put's own context may be used for the next put only if it stands for that value alone. */
