@@ -5,7 +5,7 @@
 /* The whole hash is compiled in here. Nothing of it that allocates is ever called, but a compiler
  * that does not optimise keeps those functions, and the core must not ask for an allocator. */
 #define malloc(size) ((void)(size), NULL)
-#define free(ptr) ((void)(ptr))
+#define free(ptr)    ((void)(ptr))
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #undef malloc
@@ -22,7 +22,8 @@ static bool name_byte_valid(uint8_t byte)
 bool sgn_bucket_name_valid(struct sgn_bytes bucket)
 {
     const uint8_t *raw = bucket.ptr;
-    if (bucket.count == 0 || bucket.count > SGN_BUCKET_BYTES_MAX || raw[0] == '.' || raw[0] == '-') {
+    if (bucket.count == 0 || bucket.count > SGN_BUCKET_BYTES_MAX || raw[0] == '.' ||
+        raw[0] == '-') {
         return false;
     }
     for (size_t i = 0; i < bucket.count; i++) {

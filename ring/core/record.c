@@ -62,7 +62,8 @@ static bool vector_raise(struct sgn_vector *vector, const struct sgn_dot *dot)
     if (vector->count == SGN_ACTORS_MAX) {
         return false;
     }
-    memmove(&vector->entries[at + 1], &vector->entries[at],
+    memmove(&vector->entries[at + 1],
+            &vector->entries[at],
             (vector->count - at) * sizeof(vector->entries[0]));
     vector->entries[at] = *dot;
     vector->count++;
@@ -149,9 +150,7 @@ enum sgn_err sgn_record_merge(struct sgn_record *into, const struct sgn_record *
     while (a < into->sibling_count || b < other->sibling_count) { /* Both are sorted by dot. */
         const struct sgn_sibling *left = a < into->sibling_count ? &into->siblings[a] : NULL;
         const struct sgn_sibling *right = b < other->sibling_count ? &other->siblings[b] : NULL;
-        int order = left == NULL    ? 1
-                    : right == NULL ? -1
-                                    : dot_compare(&left->dot, &right->dot);
+        int order = left == NULL ? 1 : right == NULL ? -1 : dot_compare(&left->dot, &right->dot);
         const struct sgn_sibling *next = order <= 0 ? left : right;
         bool stays = order == 0 || survives(next, order < 0 ? other : into);
         a += order <= 0;
@@ -228,7 +227,8 @@ static void insert_sibling(struct sgn_record *record, const struct sgn_sibling *
            dot_compare(&record->siblings[at].dot, &sibling->dot) < 0) {
         at++;
     }
-    memmove(&record->siblings[at + 1], &record->siblings[at],
+    memmove(&record->siblings[at + 1],
+            &record->siblings[at],
             (record->sibling_count - at) * sizeof(record->siblings[0]));
     record->siblings[at] = *sibling;
     record->sibling_count++;

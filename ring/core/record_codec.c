@@ -1,14 +1,13 @@
 /* ring/core/record_codec.c - records and contexts as bytes. */
-#include "ring/core/record.h"
-
 #include "ring/core/check.h"
 #include "ring/core/key.h"
+#include "ring/core/record.h"
 
-#define RECORD_FORMAT 1u
-#define CONTEXT_FORMAT 1u
-#define HEAD_BYTES 4u
+#define RECORD_FORMAT      1u
+#define CONTEXT_FORMAT     1u
+#define HEAD_BYTES         4u
 #define VECTOR_ENTRY_BYTES 16u
-#define SIBLING_BYTES 44u
+#define SIBLING_BYTES      44u
 #define HEAD_BYTES_MAX                                                                             \
     (HEAD_BYTES + SGN_ACTORS_MAX * VECTOR_ENTRY_BYTES + SGN_SIBLINGS_MAX * SIBLING_BYTES)
 
@@ -93,7 +92,8 @@ static bool take_siblings(struct sgn_cursor *cursor, uint32_t count, struct sgn_
     return true;
 }
 
-enum sgn_err sgn_record_decode(struct sgn_bytes bytes, enum sgn_record_bodies with_bodies,
+enum sgn_err sgn_record_decode(struct sgn_bytes bytes,
+                               enum sgn_record_bodies with_bodies,
                                struct sgn_record *record)
 {
     sgn_record_init(record);
@@ -136,7 +136,8 @@ static void put_head(const struct sgn_record *record, struct sgn_sink *sink)
     }
 }
 
-void sgn_record_encode(const struct sgn_record *record, enum sgn_record_bodies with_bodies,
+void sgn_record_encode(const struct sgn_record *record,
+                       enum sgn_record_bodies with_bodies,
                        struct sgn_sink *sink)
 {
     if (sgn_record_is_unwritten(record)) {
@@ -196,8 +197,7 @@ enum sgn_err sgn_context_decode(struct sgn_bytes bytes, struct sgn_vector *vecto
     uint32_t format = (uint32_t)sgn_cursor_uint(&cursor, 1);
     size_t count = cursor.left / VECTOR_ENTRY_BYTES;
     if (format != CONTEXT_FORMAT || count == 0 || count > SGN_ACTORS_MAX ||
-        cursor.left % VECTOR_ENTRY_BYTES != 0 ||
-        !take_vector(&cursor, (uint32_t)count, vector)) {
+        cursor.left % VECTOR_ENTRY_BYTES != 0 || !take_vector(&cursor, (uint32_t)count, vector)) {
         vector->count = 0;
         return SGN_ERR_INVALID;
     }

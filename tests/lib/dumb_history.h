@@ -1,43 +1,46 @@
-/* tests/lib/dumb_history.h - version vectors done the dumb way: causal history as sets of events.
+/* tests/lib/dumb_history.h - what dotted version vectors stand for, said with explicit sets.
  *
- * Every put is an event with a number. A replica is two sets: the events it has seen, and the events it
- * knows to be overwritten. What is seen and not overwritten is live. A context is what a reader had
- * before its eyes: all of both sets. No dots, no counters, nothing to get wrong - and nothing that
- * could be stored. */
+ * Every write that happened is an event with a number; a set of events is a 64-bit mask. A replica is
+ * the set of events it knows of. An event remembers the set of puts that its writer had seen: those
+ * it overwrites. A put is live at a replica that knows it and knows no event that overwrites it. There
+ * are no counters, no vectors and no merge rule but union, so this shares no idea with
+ * ring/core/record.c that could be wrong in both. */
 #ifndef SGN_TESTS_DUMB_HISTORY_H
 #define SGN_TESTS_DUMB_HISTORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-struct dumb_replica {
-    uint64_t seen, overwritten; /* Bit i: event i. */
+#define DUMB_EVENTS_MAX   64u
+#define DUMB_REPLICAS_MAX 8u
+
+struct dumb_event {
+    bool is_put;
+    uint32_t value; /* Puts of one value are one put, sent again. */
+    uint64_t past;  /* The puts that it overwrites. */
 };
 
-static inline uint64_t dumb_live(const struct dumb_replica *replica)
-{
-    return replica->seen & ~replica->overwritten;
-}
+struct dumb_history {
+    uint32_t event_count;
+    struct dumb_event events[DUMB_EVENTS_MAX];
+    uint64_t known[DUMB_REPLICAS_MAX];
+};
 
-static inline uint64_t dumb_context(const struct dumb_replica *replica)
-{
-    return replica->seen | replica->overwritten;
-}
+void dumb_init(struct dumb_history *history);
 
-static inline void dumb_put(struct dumb_replica *replica, uint64_t context, uint32_t event)
-{
-    replica->overwritten |= context;
-    replica->seen |= UINT64_C(1) << event;
-}
+/* The context of a read: every put in the causal past of what the replica knows. */
+uint64_t dumb_read(const struct dumb_history *history, uint32_t replica);
 
-static inline void dumb_delete(struct dumb_replica *replica, uint64_t context)
-{
-    replica->overwritten |= context;
-}
+/* A put of a value that is live at the replica already changes nothing. */
+void dumb_put(struct dumb_history *history, uint32_t replica, uint64_t context, uint32_t value);
+void dumb_delete(struct dumb_history *history, uint32_t replica, uint64_t context);
+void dumb_merge(struct dumb_history *history, uint32_t into, uint32_t from);
 
-static inline void dumb_merge(struct dumb_replica *into, const struct dumb_replica *other)
-{
-    into->seen |= other->seen;
-    into->overwritten |= other->overwritten;
-}
+/* The puts live at a replica, and the values of a set of puts (bit = value, below 64). */
+uint64_t dumb_live(const struct dumb_history *history, uint32_t replica);
+uint64_t dumb_values(const struct dumb_history *history, uint64_t puts);
+
+/* The puts that nothing, wherever it is known, has overwritten: none of them may be lost. */
+uint64_t dumb_owed(const struct dumb_history *history);
 
 #endif
