@@ -77,9 +77,12 @@ void sgn_address_format(const struct sgn_address *address, char text[SGN_ADDRESS
 {
     char host[INET6_ADDRSTRLEN] = "?";
     bool is_v6 = address->at.any.sa_family == AF_INET6;
-    const void *raw = is_v6 ? (const void *)&address->at.v6.sin6_addr
-                            : (const void *)&address->at.v4.sin_addr;
+    const void *raw =
+        is_v6 ? (const void *)&address->at.v6.sin6_addr : (const void *)&address->at.v4.sin_addr;
     (void)inet_ntop(is_v6 ? AF_INET6 : AF_INET, raw, host, sizeof(host));
-    (void)snprintf(text, SGN_ADDRESS_TEXT_BYTES, is_v6 ? "[%s]:%u" : "%s:%u", host,
+    (void)snprintf(text,
+                   SGN_ADDRESS_TEXT_BYTES,
+                   is_v6 ? "[%s]:%u" : "%s:%u",
+                   host,
                    (unsigned)sgn_address_port(address));
 }

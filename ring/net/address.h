@@ -1,7 +1,7 @@
 /* ring/net/address.h - "127.0.0.1:7301" and "[::1]:7301".
  *
- * Names are not looked up: a resolver blocks, and a ring whose nodes find each other by DNS fails when
- * DNS does. */
+ * Names are not looked up: a resolver blocks, and a ring whose nodes find each other by DNS
+ * fails when DNS does. */
 #ifndef SGN_NET_ADDRESS_H
 #define SGN_NET_ADDRESS_H
 

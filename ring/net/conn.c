@@ -41,8 +41,8 @@ void sgn_conn_release(struct sgn_conn *conn)
     sgn_conn_leave(conn);
 }
 
-/* The owner is done with it; what is queued still goes out. `lingers`: wait until the other side has
- * closed as well, so that it surely could read the last message. */
+/* The owner is done with it; what is queued still goes out. `lingers`: wait until the other side
+ * has closed as well, so that it surely could read the last message. */
 static void drain(struct sgn_conn *conn)
 {
     SGN_ASSERT(conn->gone);
@@ -69,8 +69,12 @@ static enum sgn_err queue_msg(struct sgn_conn *conn, const struct sgn_msg *msg)
     return err;
 }
 
-/* Only the accepting side says why: a RESULT is an answer, and a node takes none from who asks it. */
-static void queue_refusal(struct sgn_conn *conn, uint32_t request, enum sgn_err err, const char *why)
+/* Only the accepting side says why: a RESULT is an answer, and a node takes none from who asks
+ * it. */
+static void queue_refusal(struct sgn_conn *conn,
+                          uint32_t request,
+                          enum sgn_err err,
+                          const char *why)
 {
     if (conn->dialled || conn->state != SGN_CONN_OPEN) {
         return;
@@ -116,12 +120,17 @@ void sgn_conn_end_errno(struct sgn_conn *conn, int error)
 {
     struct sgn_why why;
     char reason[96];
-    sgn_why_set(&why, "the connection %s %s failed: %s", conn->dialled ? "to" : "from",
-                conn->peer_text, strerror_r(error, reason, sizeof(reason)));
+    sgn_why_set(&why,
+                "the connection %s %s failed: %s",
+                conn->dialled ? "to" : "from",
+                conn->peer_text,
+                strerror_r(error, reason, sizeof(reason)));
     sgn_conn_end(conn, error == ENOMEM ? SGN_ERR_NOMEM : SGN_ERR_NETWORK, why.text);
 }
 
-void sgn_conn_end_bad_input(struct sgn_conn *conn, uint32_t request, enum sgn_err err,
+void sgn_conn_end_bad_input(struct sgn_conn *conn,
+                            uint32_t request,
+                            enum sgn_err err,
                             const char *why)
 {
     conn->wire->counts.bad_input++;
@@ -221,8 +230,8 @@ enum sgn_err sgn_conn_send(struct sgn_conn *conn, const struct sgn_msg *msg)
         !event_pending(&conn->write_event, EV_WRITE, NULL)) {
         conn->broken = write_some(conn);
     }
-    if (conn->broken != 0 || (conn->out.bytes > 0 &&
-                              !event_pending(&conn->write_event, EV_WRITE, NULL))) {
+    if (conn->broken != 0 ||
+        (conn->out.bytes > 0 && !event_pending(&conn->write_event, EV_WRITE, NULL))) {
         sgn_conn_mark_dirty(conn);
     }
     return SGN_OK;
@@ -264,7 +273,9 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Owns fd only on success. */
-static struct sgn_conn *conn_create(struct sgn_wire *wire, int fd, const struct sgn_address *address,
+static struct sgn_conn *conn_create(struct sgn_wire *wire,
+                                    int fd,
+                                    const struct sgn_address *address,
                                     const struct sgn_conn_options *options)
 {
     SGN_ASSERT(options->events != NULL);
@@ -296,10 +307,11 @@ static struct sgn_conn *conn_create(struct sgn_wire *wire, int fd, const struct 
         int unacked_ms = (int)options->unacked_ms;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof(unacked_ms));
     }
-    if (event_assign(&conn->read_event, wire->base, fd, EV_READ | EV_PERSIST, sgn_conn_on_readable,
-                     conn) != 0 ||
-        event_assign(&conn->write_event, wire->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn) !=
+    if (event_assign(
+            &conn->read_event, wire->base, fd, EV_READ | EV_PERSIST, sgn_conn_on_readable, conn) !=
             0 ||
+        event_assign(
+            &conn->write_event, wire->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn) != 0 ||
         (wire->counts.conns == 0 && event_add(&wire->sweep_event, &sweep) != 0)) {
         free(conn);
         return NULL;
@@ -309,8 +321,10 @@ static struct sgn_conn *conn_create(struct sgn_wire *wire, int fd, const struct 
     return conn;
 }
 
-enum sgn_err sgn_conn_dial(struct sgn_wire *wire, const struct sgn_address *address,
-                           const struct sgn_conn_options *options, struct sgn_conn **conn)
+enum sgn_err sgn_conn_dial(struct sgn_wire *wire,
+                           const struct sgn_address *address,
+                           const struct sgn_conn_options *options,
+                           struct sgn_conn **conn)
 {
     SGN_ASSERT(options->events->up != NULL);
     *conn = NULL;
@@ -338,8 +352,11 @@ enum sgn_err sgn_conn_dial(struct sgn_wire *wire, const struct sgn_address *addr
     return SGN_OK;
 }
 
-enum sgn_err sgn_conn_adopt(struct sgn_wire *wire, int fd, const struct sgn_address *from,
-                            const struct sgn_conn_options *options, struct sgn_conn **conn)
+enum sgn_err sgn_conn_adopt(struct sgn_wire *wire,
+                            int fd,
+                            const struct sgn_address *from,
+                            const struct sgn_conn_options *options,
+                            struct sgn_conn **conn)
 {
     *conn = conn_create(wire, fd, from, options);
     if (*conn == NULL) {

@@ -5,7 +5,7 @@
 #include "ring/core/check.h"
 #include "ring/net/conn_state.h"
 
-#define IN_BYTES_MIN 4096u
+#define IN_BYTES_MIN  4096u
 #define IN_BYTES_KEPT (64u << 10) /* A larger buffer goes back to the allocator when it is empty. */
 
 /* Hands out every whole message in the bytes. Returns how many bytes are done with; in_need is what
@@ -101,7 +101,8 @@ static void end_of_stream(struct sgn_conn *conn, ssize_t got)
     } else if (got < 0) {
         sgn_conn_end_errno(conn, errno);
     } else {
-        sgn_conn_end(conn, SGN_ERR_NETWORK,
+        sgn_conn_end(conn,
+                     SGN_ERR_NETWORK,
                      conn->in_count > 0
                          ? "the other side closed the connection in the middle of a message"
                          : "the other side closed the connection");

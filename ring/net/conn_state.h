@@ -1,11 +1,13 @@
-/* ring/net/conn_state.h - inside of wires and connections, for wire.c, conn.c and conn_read.c alone.
+/* ring/net/conn_state.h - inside of wires and connections, for wire.c, conn.c and conn_read.c
+ * alone.
  *
  *   dial --> CONNECTING --+--> OPEN --> DRAINING --> CLOSED
  *   adopt ----------------+     |                      ^
  *                               +----------------------+
  *
  * `gone`: the owner has been told, or has said, that it is over: no callback any more.
- * `depth`: callbacks of this connection on the stack; CLOSED memory is freed when it returns to 0. */
+ * `depth`: callbacks of this connection on the stack; CLOSED memory is freed when it returns to
+ * 0. */
 #ifndef SGN_NET_CONN_STATE_H
 #define SGN_NET_CONN_STATE_H
 
@@ -17,10 +19,11 @@
 #include "ring/net/msg_codec.h"
 #include "ring/net/out_queue.h"
 
-#define SGN_WIRE_READ_BYTES (256u << 10) /* One read of a connection with no half message. */
-#define SGN_CONN_LINGER_MS 1000u         /* A refused side has this long to read why. */
-#define SGN_CONN_PAUSE_BYTES (4u << 20)  /* Unread answers that stop the reading of requests. */
-#define SGN_CONN_EARLY_BYTES (256u << 10) /* More than this queued is written before the turn ends. */
+#define SGN_WIRE_READ_BYTES  (256u << 10) /* One read of a connection with no half message. */
+#define SGN_CONN_LINGER_MS   1000u        /* A refused side has this long to read why. */
+#define SGN_CONN_PAUSE_BYTES (4u << 20)   /* Unread answers that stop the reading of requests. */
+#define SGN_CONN_EARLY_BYTES                                                                       \
+    (256u << 10) /* More than this queued is written before the turn ends. */
 
 enum sgn_conn_state {
     SGN_CONN_CONNECTING,
@@ -68,7 +71,9 @@ void sgn_conn_mark_dirty(struct sgn_conn *conn);
 /* Ends it from a callback of the loop: tells the owner, then closes. */
 void sgn_conn_end(struct sgn_conn *conn, enum sgn_err err, const char *why);
 /* The same for what it sent: the other side is told too. */
-void sgn_conn_end_bad_input(struct sgn_conn *conn, uint32_t request, enum sgn_err err,
+void sgn_conn_end_bad_input(struct sgn_conn *conn,
+                            uint32_t request,
+                            enum sgn_err err,
                             const char *why);
 void sgn_conn_end_errno(struct sgn_conn *conn, int error);
 /* Writes what the socket takes; called by the flush and when the socket takes bytes again. */

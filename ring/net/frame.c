@@ -6,9 +6,10 @@
 
 /* Header bytes under the CRC: all before the CRC itself. */
 #define CRC_AT 20u
-/* What msgpack adds to a field at most (a length or a number), and room for a newer sender's fields. */
+/* What msgpack adds to a field at most (a length or a number), and room for a newer sender's
+ * fields. */
 #define FIELD_OVERHEAD_BYTES 9u
-#define NEWER_FIELDS_BYTES 1024u
+#define NEWER_FIELDS_BYTES   1024u
 
 _Static_assert(CRC_AT + 4 == SGN_FRAME_HEADER_BYTES, "the CRC is the last word of the header");
 
@@ -63,7 +64,8 @@ static uint32_t frame_crc(const uint8_t *raw, struct sgn_bytes body)
     return sgn_crc32c(sgn_crc32c(0, sgn_bytes_of(raw, CRC_AT)), body);
 }
 
-void sgn_frame_encode(const struct sgn_frame *frame, struct sgn_bytes body,
+void sgn_frame_encode(const struct sgn_frame *frame,
+                      struct sgn_bytes body,
                       uint8_t raw[SGN_FRAME_HEADER_BYTES])
 {
     SGN_ASSERT(frame->type <= UINT8_MAX);
@@ -87,29 +89,37 @@ void sgn_frame_encode(const struct sgn_frame *frame, struct sgn_bytes body,
 static enum sgn_err refuse_type(uint32_t type, uint64_t types, struct sgn_why *why)
 {
     if (sgn_msg_fields(type) == NULL) {
-        sgn_why_set(why, "a frame has type %u, which is no message of protocol version %u", type,
+        sgn_why_set(why,
+                    "a frame has type %u, which is no message of protocol version %u",
+                    type,
                     SGN_FRAME_VERSION);
     } else if ((types & SGN_TYPES_HELLO) != 0) {
-        sgn_why_set(why, "the first frame of a connection must be HELLO, not %s",
-                    sgn_msg_name(type));
+        sgn_why_set(
+            why, "the first frame of a connection must be HELLO, not %s", sgn_msg_name(type));
     } else {
         sgn_why_set(why, "a %s message is not taken on this connection", sgn_msg_name(type));
     }
     return SGN_ERR_PROTOCOL;
 }
 
-enum sgn_err sgn_frame_decode(const uint8_t raw[SGN_FRAME_HEADER_BYTES], uint64_t types,
-                              struct sgn_frame *frame, struct sgn_why *why)
+enum sgn_err sgn_frame_decode(const uint8_t raw[SGN_FRAME_HEADER_BYTES],
+                              uint64_t types,
+                              struct sgn_frame *frame,
+                              struct sgn_why *why)
 {
     *frame = (struct sgn_frame){0};
     uint32_t magic = (uint32_t)sgn_get_uint(raw, 2);
     if (magic != SGN_FRAME_MAGIC) {
-        sgn_why_set(why, "what arrived is not a Signet frame (it begins with bytes %02x %02x)",
-                    raw[0], raw[1]);
+        sgn_why_set(why,
+                    "what arrived is not a Signet frame (it begins with bytes %02x %02x)",
+                    raw[0],
+                    raw[1]);
         return SGN_ERR_PROTOCOL;
     }
     if (raw[2] != SGN_FRAME_VERSION) {
-        sgn_why_set(why, "the other side speaks protocol version %u, this one speaks %u", raw[2],
+        sgn_why_set(why,
+                    "the other side speaks protocol version %u, this one speaks %u",
+                    raw[2],
                     SGN_FRAME_VERSION);
         return SGN_ERR_VERSION;
     }
@@ -122,8 +132,10 @@ enum sgn_err sgn_frame_decode(const uint8_t raw[SGN_FRAME_HEADER_BYTES], uint64_
 
     uint32_t zero = (uint32_t)sgn_get_uint(raw + 6, 2);
     if ((frame->flags & ~SGN_FRAME_FORWARDED) != 0 || zero != 0) {
-        sgn_why_set(why, "a frame header has flags 0x%04x and reserved 0x%04x, which mean nothing",
-                    frame->flags, zero);
+        sgn_why_set(why,
+                    "a frame header has flags 0x%04x and reserved 0x%04x, which mean nothing",
+                    frame->flags,
+                    zero);
         return SGN_ERR_PROTOCOL;
     }
     if (frame->type >= 64 || (types & SGN_TYPE_BIT(frame->type)) == 0) {
@@ -131,20 +143,26 @@ enum sgn_err sgn_frame_decode(const uint8_t raw[SGN_FRAME_HEADER_BYTES], uint64_
     }
     uint32_t most = sgn_frame_body_bytes_max(frame->type);
     if (frame->body_bytes > most) {
-        sgn_why_set(why, "a %s message announces %u bytes, more than the %u it may have",
-                    sgn_msg_name(frame->type), frame->body_bytes, most);
+        sgn_why_set(why,
+                    "a %s message announces %u bytes, more than the %u it may have",
+                    sgn_msg_name(frame->type),
+                    frame->body_bytes,
+                    most);
         return SGN_ERR_TOO_LARGE;
     }
     return SGN_OK;
 }
 
-enum sgn_err sgn_frame_verify(const uint8_t raw[SGN_FRAME_HEADER_BYTES], struct sgn_bytes body,
+enum sgn_err sgn_frame_verify(const uint8_t raw[SGN_FRAME_HEADER_BYTES],
+                              struct sgn_bytes body,
                               struct sgn_why *why)
 {
     uint32_t sent = (uint32_t)sgn_get_uint(raw + CRC_AT, 4);
     uint32_t found = frame_crc(raw, body);
     if (sent != found) {
-        sgn_why_set(why, "a frame was damaged on its way: its CRC is %08x, its bytes give %08x", sent,
+        sgn_why_set(why,
+                    "a frame was damaged on its way: its CRC is %08x, its bytes give %08x",
+                    sent,
                     found);
         return SGN_ERR_PROTOCOL;
     }

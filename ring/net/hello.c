@@ -12,7 +12,8 @@ void sgn_hello_encode(const struct sgn_hello *self, struct sgn_msg *msg)
     };
 }
 
-static enum sgn_err read_hello(const struct sgn_msg *msg, struct sgn_hello *other,
+static enum sgn_err read_hello(const struct sgn_msg *msg,
+                               struct sgn_hello *other,
                                struct sgn_why *why)
 {
     *other = (struct sgn_hello){0};
@@ -34,20 +35,26 @@ static enum sgn_err read_hello(const struct sgn_msg *msg, struct sgn_hello *othe
     return SGN_OK;
 }
 
-enum sgn_err sgn_hello_check(const struct sgn_hello *self, const struct sgn_msg *msg,
-                             struct sgn_hello *other, struct sgn_why *why)
+enum sgn_err sgn_hello_check(const struct sgn_hello *self,
+                             const struct sgn_msg *msg,
+                             struct sgn_hello *other,
+                             struct sgn_why *why)
 {
     enum sgn_err err = read_hello(msg, other, why);
     if (err != SGN_OK) {
         return err;
     }
     if (msg->c < SGN_FRAME_VERSION) {
-        sgn_why_set(why, "the other side speaks protocol versions up to %llu, this one needs %u",
-                    (unsigned long long)msg->c, SGN_FRAME_VERSION);
+        sgn_why_set(why,
+                    "the other side speaks protocol versions up to %llu, this one needs %u",
+                    (unsigned long long)msg->c,
+                    SGN_FRAME_VERSION);
         return SGN_ERR_VERSION;
     }
     if (self->ring[0] != '\0' && other->ring[0] != '\0' && strcmp(self->ring, other->ring) != 0) {
-        sgn_why_set(why, "the other side is of ring \"%s\", this one of ring \"%s\"", other->ring,
+        sgn_why_set(why,
+                    "the other side is of ring \"%s\", this one of ring \"%s\"",
+                    other->ring,
                     self->ring);
         return SGN_ERR_WRONG_RING;
     }
@@ -55,25 +62,31 @@ enum sgn_err sgn_hello_check(const struct sgn_hello *self, const struct sgn_msg 
         return SGN_OK;
     }
     if (self->node == other->node) {
-        sgn_why_set(why, "the other side calls itself node %u, which is this one's number",
-                    other->node);
+        sgn_why_set(
+            why, "the other side calls itself node %u, which is this one's number", other->node);
         return SGN_ERR_CONFIG;
     }
     if (self->ring_digest != 0 && other->ring_digest != 0 &&
         self->ring_digest != other->ring_digest) {
-        sgn_why_set(why, "node %u describes ring \"%s\" otherwise (digest %016llx, here %016llx)",
-                    other->node, other->ring, (unsigned long long)other->ring_digest,
+        sgn_why_set(why,
+                    "node %u describes ring \"%s\" otherwise (digest %016llx, here %016llx)",
+                    other->node,
+                    other->ring,
+                    (unsigned long long)other->ring_digest,
                     (unsigned long long)self->ring_digest);
         return SGN_ERR_WRONG_RING;
     }
     return SGN_OK;
 }
 
-enum sgn_err sgn_hello_accept(struct sgn_conn *conn, const struct sgn_hello *self,
-                              const struct sgn_msg *msg, struct sgn_hello *other,
+enum sgn_err sgn_hello_accept(struct sgn_conn *conn,
+                              const struct sgn_hello *self,
+                              const struct sgn_msg *msg,
+                              struct sgn_hello *other,
                               struct sgn_why *why)
 {
-    struct sgn_why local; /* The refusal needs the sentence, whether the caller wants it or not. */
+    struct sgn_why local = {
+        ""}; /* The refusal needs the sentence, whether the caller wants it or not. */
     why = why != NULL ? why : &local;
     enum sgn_err err = sgn_hello_check(self, msg, other, why);
     if (err == SGN_OK) {

@@ -1,7 +1,8 @@
 /* ring/net/hello.h - the first frame each way: who are you, of which ring, which version.
  *
  * The dialling side sends HELLO when the socket stands and may send requests right behind it; the
- * accepting side checks it and answers with its own HELLO, or with RESULT and a sentence, and closes. */
+ * accepting side checks it and answers with its own HELLO, or with RESULT and a sentence, and
+ * closes. */
 #ifndef SGN_NET_HELLO_H
 #define SGN_NET_HELLO_H
 
@@ -22,15 +23,20 @@ struct sgn_hello {
 void sgn_hello_encode(const struct sgn_hello *self, struct sgn_msg *msg);
 
 /* Reads a HELLO and checks it against who we are: SGN_ERR_PROTOCOL (not a HELLO), SGN_ERR_VERSION,
- * SGN_ERR_WRONG_RING (another name; or, node to node, another digest). "" and 0 match everything. */
-enum sgn_err sgn_hello_check(const struct sgn_hello *self, const struct sgn_msg *msg,
-                             struct sgn_hello *other, struct sgn_why *why);
+ * SGN_ERR_WRONG_RING (another name; or, node to node, another digest). "" and 0 match
+ * everything. */
+enum sgn_err sgn_hello_check(const struct sgn_hello *self,
+                             const struct sgn_msg *msg,
+                             struct sgn_hello *other,
+                             struct sgn_why *why);
 
 /* The accepting side, for its first message: checks it, answers, opens the connection to requests
  * (from a client) or to everything a peer sends (from a node), and fills `other`. On an error the
  * refusal was sent and the connection is gone: forget the pointer. */
-enum sgn_err sgn_hello_accept(struct sgn_conn *conn, const struct sgn_hello *self,
-                              const struct sgn_msg *msg, struct sgn_hello *other,
+enum sgn_err sgn_hello_accept(struct sgn_conn *conn,
+                              const struct sgn_hello *self,
+                              const struct sgn_msg *msg,
+                              struct sgn_hello *other,
                               struct sgn_why *why);
 
 #endif

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BACKLOG 512
-#define ACCEPTS_PER_TURN 64 /* The connections there are wait no longer than this many new ones. */
-#define REST_MS 100         /* After the process ran out of descriptors. */
+#define BACKLOG          512
+#define ACCEPTS_PER_TURN 64  /* The connections there are wait no longer than this many new ones. */
+#define REST_MS          100 /* After the process ran out of descriptors. */
 
 struct sgn_listener {
     int fd;
@@ -75,12 +75,10 @@ static enum sgn_err refuse(int error, const struct sgn_address *address, struct 
     case EACCES:
         sgn_why_set(why, "cannot listen on %s: ports below 1024 need special rights", text);
         return SGN_ERR_CONFIG;
-    case ENOMEM:
-        sgn_why_set(why, "cannot listen on %s: out of memory", text);
-        return SGN_ERR_NOMEM;
+    case ENOMEM: sgn_why_set(why, "cannot listen on %s: out of memory", text); return SGN_ERR_NOMEM;
     default:
-        sgn_why_set(why, "cannot listen on %s: %s", text,
-                    strerror_r(error, reason, sizeof(reason)));
+        sgn_why_set(
+            why, "cannot listen on %s: %s", text, strerror_r(error, reason, sizeof(reason)));
         return SGN_ERR_NETWORK;
     }
 }
@@ -110,8 +108,11 @@ static int bind_and_listen(struct sgn_listener *listener, const struct sgn_addre
                : errno;
 }
 
-enum sgn_err sgn_listener_create(struct event_base *base, const struct sgn_address *address,
-                                 sgn_accept_fn *accepted, void *user, struct sgn_listener **listener,
+enum sgn_err sgn_listener_create(struct event_base *base,
+                                 const struct sgn_address *address,
+                                 sgn_accept_fn *accepted,
+                                 void *user,
+                                 struct sgn_listener **listener,
                                  struct sgn_why *why)
 {
     *listener = NULL;
@@ -122,10 +123,11 @@ enum sgn_err sgn_listener_create(struct event_base *base, const struct sgn_addre
     made->accepted = accepted;
     made->user = user;
     int error = bind_and_listen(made, address);
-    if (error == 0 && (event_assign(&made->accept_event, base, made->fd, EV_READ | EV_PERSIST,
-                                    on_acceptable, made) != 0 ||
-                       event_assign(&made->rest_event, base, -1, 0, on_rested, made) != 0 ||
-                       event_add(&made->accept_event, NULL) != 0)) {
+    if (error == 0 &&
+        (event_assign(
+             &made->accept_event, base, made->fd, EV_READ | EV_PERSIST, on_acceptable, made) != 0 ||
+         event_assign(&made->rest_event, base, -1, 0, on_rested, made) != 0 ||
+         event_add(&made->accept_event, NULL) != 0)) {
         error = ENOMEM;
     }
     if (error != 0) {

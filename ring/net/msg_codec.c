@@ -7,7 +7,8 @@
 #include "ring/net/skip.h"
 
 #define HEAD_BYTES_MAX 9u /* What msgpack puts before a field's bytes, or a whole number. */
-/* More than msgpack makes of SGN_SKIP_ITEMS_MAX items, so that a decoder allocates once in its life. */
+/* More than msgpack makes of SGN_SKIP_ITEMS_MAX items, so that a decoder allocates once in its
+ * life. */
 #define ZONE_BYTES 8192u
 
 _Static_assert(SGN_SKIP_ITEMS_MAX * sizeof(msgpack_object) + 512 <= ZONE_BYTES,
@@ -25,17 +26,28 @@ struct field {
     const char *name;
 };
 
-#define FIELD(kind_, member) {.kind = kind_, .offset = offsetof(struct sgn_msg, member), .name = #member}
+#define FIELD(kind_, member)                                                                       \
+    {                                                                                              \
+        .kind = kind_, .offset = offsetof(struct sgn_msg, member), .name = #member                 \
+    }
 
 static const struct field FIELDS[128] = {
-    ['B'] = FIELD(FIELD_STR, bucket), ['K'] = FIELD(FIELD_BIN, key),
-    ['V'] = FIELD(FIELD_BIN, value),  ['C'] = FIELD(FIELD_BIN, context),
-    ['I'] = FIELD(FIELD_BIN, items),  ['A'] = FIELD(FIELD_BIN, after),
-    ['T'] = FIELD(FIELD_STR, text),   ['i'] = FIELD(FIELD_ID, id),
-    ['e'] = FIELD(FIELD_I32, err),    ['N'] = FIELD(FIELD_U32, node),
-    ['f'] = FIELD(FIELD_U32, flags),  ['n'] = FIELD(FIELD_U32, n),
-    ['s'] = FIELD(FIELD_U64, stamp),  ['a'] = FIELD(FIELD_U64, a),
-    ['b'] = FIELD(FIELD_U64, b),      ['c'] = FIELD(FIELD_U64, c),
+    ['B'] = FIELD(FIELD_STR, bucket),
+    ['K'] = FIELD(FIELD_BIN, key),
+    ['V'] = FIELD(FIELD_BIN, value),
+    ['C'] = FIELD(FIELD_BIN, context),
+    ['I'] = FIELD(FIELD_BIN, items),
+    ['A'] = FIELD(FIELD_BIN, after),
+    ['T'] = FIELD(FIELD_STR, text),
+    ['i'] = FIELD(FIELD_ID, id),
+    ['e'] = FIELD(FIELD_I32, err),
+    ['N'] = FIELD(FIELD_U32, node),
+    ['f'] = FIELD(FIELD_U32, flags),
+    ['n'] = FIELD(FIELD_U32, n),
+    ['s'] = FIELD(FIELD_U64, stamp),
+    ['a'] = FIELD(FIELD_U64, a),
+    ['b'] = FIELD(FIELD_U64, b),
+    ['c'] = FIELD(FIELD_U64, c),
     ['d'] = FIELD(FIELD_U64, d),
 };
 
@@ -124,8 +136,12 @@ static enum sgn_err check_sizes(const struct sgn_msg *msg, const char *letters, 
         const struct field *field = field_of(*letters);
         size_t most = sgn_msg_field_bytes_max(*letters);
         if (is_bytes(field->kind) && bytes_of(msg, field).count > most) {
-            sgn_why_set(why, "%s: %s has %zu bytes, the most is %zu", sgn_msg_name(msg->type),
-                        field->name, bytes_of(msg, field).count, most);
+            sgn_why_set(why,
+                        "%s: %s has %zu bytes, the most is %zu",
+                        sgn_msg_name(msg->type),
+                        field->name,
+                        bytes_of(msg, field).count,
+                        most);
             return SGN_ERR_TOO_LARGE;
         }
     }
@@ -157,7 +173,8 @@ enum sgn_err sgn_msg_encode(const struct sgn_msg *msg, struct sgn_sink *sink, st
     }
     size_t body_bytes = sink->count - begin - (sink->full ? 0 : SGN_FRAME_HEADER_BYTES);
     if (sink->full || body_bytes > SGN_FRAME_BODY_BYTES_MAX) {
-        sgn_why_set(why, "%s: the message is larger than a frame or the room for it",
+        sgn_why_set(why,
+                    "%s: the message is larger than a frame or the room for it",
                     sgn_msg_name(msg->type));
         sink->count = begin;
         sink->full = false;
@@ -214,7 +231,8 @@ static bool take_number(const msgpack_object *object, enum field_kind kind, void
     if (kind == FIELD_I32) {
         bool positive = object->type == MSGPACK_OBJECT_POSITIVE_INTEGER;
         if ((!positive && object->type != MSGPACK_OBJECT_NEGATIVE_INTEGER) ||
-            (positive && object->via.u64 > INT32_MAX) || (!positive && object->via.i64 < INT32_MIN)) {
+            (positive && object->via.u64 > INT32_MAX) ||
+            (!positive && object->via.i64 < INT32_MIN)) {
             return false;
         }
         *(int32_t *)member = (int32_t)object->via.i64;
@@ -232,14 +250,18 @@ static bool take_number(const msgpack_object *object, enum field_kind kind, void
     return true;
 }
 
-static enum sgn_err refuse_field(const struct sgn_msg *msg, const struct field *field,
-                                 const char *what, struct sgn_why *why)
+static enum sgn_err refuse_field(const struct sgn_msg *msg,
+                                 const struct field *field,
+                                 const char *what,
+                                 struct sgn_why *why)
 {
     sgn_why_set(why, "%s: %s %s", sgn_msg_name(msg->type), field->name, what);
     return SGN_ERR_PROTOCOL;
 }
 
-static enum sgn_err take_field(const msgpack_object *object, char letter, struct sgn_msg *msg,
+static enum sgn_err take_field(const msgpack_object *object,
+                               char letter,
+                               struct sgn_msg *msg,
                                struct sgn_why *why)
 {
     const struct field *field = field_of(letter);
@@ -264,16 +286,22 @@ static enum sgn_err take_field(const msgpack_object *object, char letter, struct
     }
     size_t most = sgn_msg_field_bytes_max(letter);
     if (bytes.count > most) {
-        sgn_why_set(why, "%s: %s has %zu bytes, the most is %zu", sgn_msg_name(msg->type),
-                    field->name, bytes.count, most);
+        sgn_why_set(why,
+                    "%s: %s has %zu bytes, the most is %zu",
+                    sgn_msg_name(msg->type),
+                    field->name,
+                    bytes.count,
+                    most);
         return SGN_ERR_TOO_LARGE;
     }
     memcpy(member, &bytes, sizeof(bytes));
     return SGN_OK;
 }
 
-static enum sgn_err take_fields(const msgpack_object *body, const char *letters,
-                                struct sgn_msg *msg, struct sgn_why *why)
+static enum sgn_err take_fields(const msgpack_object *body,
+                                const char *letters,
+                                struct sgn_msg *msg,
+                                struct sgn_why *why)
 {
     SGN_ASSERT(body->type == MSGPACK_OBJECT_ARRAY); /* The skipper let nothing else pass. */
     SGN_ASSERT(body->via.array.size <= SGN_MSG_FIELDS_MAX);
@@ -284,8 +312,11 @@ static enum sgn_err take_fields(const msgpack_object *body, const char *letters,
     return err;
 }
 
-enum sgn_err sgn_msg_decode(struct sgn_msg_decoder *decoder, const struct sgn_frame *frame,
-                            struct sgn_bytes body, struct sgn_msg *msg, struct sgn_why *why)
+enum sgn_err sgn_msg_decode(struct sgn_msg_decoder *decoder,
+                            const struct sgn_frame *frame,
+                            struct sgn_bytes body,
+                            struct sgn_msg *msg,
+                            struct sgn_why *why)
 {
     const char *letters = sgn_msg_fields(frame->type);
     SGN_ASSERT(letters != NULL); /* sgn_frame_decode refuses types it does not know. */
@@ -317,8 +348,12 @@ enum sgn_err sgn_msg_decode(struct sgn_msg_decoder *decoder, const struct sgn_fr
     return err;
 }
 
-enum sgn_err sgn_msg_read(struct sgn_msg_decoder *decoder, struct sgn_bytes bytes, uint64_t types,
-                          struct sgn_msg *msg, size_t *used, struct sgn_why *why)
+enum sgn_err sgn_msg_read(struct sgn_msg_decoder *decoder,
+                          struct sgn_bytes bytes,
+                          uint64_t types,
+                          struct sgn_msg *msg,
+                          size_t *used,
+                          struct sgn_why *why)
 {
     *used = 0;
     if (bytes.count < SGN_FRAME_HEADER_BYTES) {

@@ -1,7 +1,8 @@
 /* ring/net/out_queue.h - bytes on their way out: a list of blocks, written with one call.
  *
- * Small messages share blocks; one that is larger than a block gets its own. Nothing is moved once it
- * is in. Owns its blocks, and gives empty ones back to a cache that the queues of a loop share. */
+ * Small messages share blocks; one that is larger than a block gets its own. Nothing is moved
+ * once it is in. Owns its blocks, and gives empty ones back to a cache that the queues of a loop
+ * share. */
 #ifndef SGN_NET_OUT_QUEUE_H
 #define SGN_NET_OUT_QUEUE_H
 
@@ -10,7 +11,7 @@
 #include "ring/core/bytes.h"
 
 #define SGN_OUT_BLOCK_BYTES (16u << 10)
-#define SGN_OUT_CACHE_MAX 64u /* Empty blocks kept for reuse: 1 MiB. */
+#define SGN_OUT_CACHE_MAX   64u /* Empty blocks kept for reuse: 1 MiB. */
 
 struct sgn_out_block;
 

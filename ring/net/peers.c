@@ -92,19 +92,26 @@ static void on_up(struct sgn_conn *conn, void *user)
 static void on_hello(struct sgn_conn *conn, const struct sgn_msg *msg, struct peer *peer)
 {
     struct sgn_peers *peers = peer->peers;
-    struct sgn_hello other;
+    struct sgn_hello other = {0};
     struct sgn_why why;
     enum sgn_err err;
     if (msg->type == SGN_MSG_RESULT) {
         err = msg->err < 0 ? (enum sgn_err)msg->err : SGN_ERR_PROTOCOL;
-        sgn_why_set(&why, "node %u at %s refused: %.*s", peer->node, sgn_conn_peer_text(conn),
-                    (int)msg->text.count, msg->text.count > 0 ? (const char *)msg->text.ptr : "");
+        sgn_why_set(&why,
+                    "node %u at %s refused: %.*s",
+                    peer->node,
+                    sgn_conn_peer_text(conn),
+                    (int)msg->text.count,
+                    msg->text.count > 0 ? (const char *)msg->text.ptr : "");
     } else {
         err = sgn_hello_check(&peers->self, msg, &other, &why);
     }
     if (err == SGN_OK && other.node != peer->node) {
         err = SGN_ERR_CONFIG;
-        sgn_why_set(&why, "at %s is node %u, not node %u", sgn_conn_peer_text(conn), other.node,
+        sgn_why_set(&why,
+                    "at %s is node %u, not node %u",
+                    sgn_conn_peer_text(conn),
+                    other.node,
                     peer->node);
     }
     if (err != SGN_OK) {
@@ -168,12 +175,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct sgn_peers *peers = peer->peers;
     peer->owes_down = false;
     arm(peer, 0); /* Dials next; after the callback the peer may be gone. */
-    peers->events->down(peer->node, SGN_ERR_NETWORK, "the node has moved to another address",
-                        peers->user);
+    peers->events->down(
+        peer->node, SGN_ERR_NETWORK, "the node has moved to another address", peers->user);
 }
 
-struct sgn_peers *sgn_peers_create(struct sgn_wire *wire, const struct sgn_hello *self,
-                                   const struct sgn_peers_events *events, void *user, uint64_t seed)
+struct sgn_peers *sgn_peers_create(struct sgn_wire *wire,
+                                   const struct sgn_hello *self,
+                                   const struct sgn_peers_events *events,
+                                   void *user,
+                                   uint64_t seed)
 {
     struct sgn_peers *peers = calloc(1, sizeof(*peers));
     if (peers != NULL) {
@@ -221,7 +231,9 @@ static void move(struct peer *peer, const struct sgn_address *address)
     arm(peer, 0);
 }
 
-enum sgn_err sgn_peers_add(struct sgn_peers *peers, uint32_t node, const struct sgn_address *address)
+enum sgn_err sgn_peers_add(struct sgn_peers *peers,
+                           uint32_t node,
+                           const struct sgn_address *address)
 {
     uint32_t slot = slot_of(peers, node);
     struct peer *peer = peers->slots[slot];

@@ -5,8 +5,8 @@
  * connection. So two nodes have two connections, each with one asker, and nothing is elected.
  *
  * A connection that fails is dialled again after SGN_PEERS_RETRY_MS, doubling up to
- * SGN_PEERS_RETRY_MS_MAX, each time a random half to whole of it, so that a restarted node is not met
- * by all at once. Threads: the wire's. */
+ * SGN_PEERS_RETRY_MS_MAX, each time a random half to whole of it, so that a restarted node is
+ * not met by all at once. Threads: the wire's. */
 #ifndef SGN_NET_PEERS_H
 #define SGN_NET_PEERS_H
 
@@ -19,10 +19,10 @@
 
 struct sgn_peers;
 
-#define SGN_PEERS_RETRY_MS 50u
+#define SGN_PEERS_RETRY_MS     50u
 #define SGN_PEERS_RETRY_MS_MAX 2000u
-#define SGN_PEERS_CONNECT_MS 3000u
-#define SGN_PEERS_UNACKED_MS 5000u /* A peer that vanished without a word is noticed by then. */
+#define SGN_PEERS_CONNECT_MS   3000u
+#define SGN_PEERS_UNACKED_MS   5000u /* A peer that vanished without a word is noticed by then. */
 
 struct sgn_peers_events {
     /* HELLO agreed. */
@@ -34,15 +34,20 @@ struct sgn_peers_events {
 };
 
 /* self is copied; events must stay. `seed` feeds the jitter. NULL if out of memory. */
-struct sgn_peers *sgn_peers_create(struct sgn_wire *wire, const struct sgn_hello *self,
-                                   const struct sgn_peers_events *events, void *user, uint64_t seed);
+struct sgn_peers *sgn_peers_create(struct sgn_wire *wire,
+                                   const struct sgn_hello *self,
+                                   const struct sgn_peers_events *events,
+                                   void *user,
+                                   uint64_t seed);
 /* Closes all; no callback. Not from inside a callback. */
 void sgn_peers_destroy(struct sgn_peers *peers);
 
 /* Begins to dial; callbacks come from the loop only. Adding a node again with another address moves
  * it there (with a `down` from the loop if it was up). SGN_ERR_NOMEM; SGN_ERR_INVALID for node 0,
  * oneself, or more than SGN_NODES_MAX. */
-enum sgn_err sgn_peers_add(struct sgn_peers *peers, uint32_t node, const struct sgn_address *address);
+enum sgn_err sgn_peers_add(struct sgn_peers *peers,
+                           uint32_t node,
+                           const struct sgn_address *address);
 /* Closes and forgets, without a callback. */
 void sgn_peers_remove(struct sgn_peers *peers, uint32_t node);
 
@@ -50,7 +55,8 @@ void sgn_peers_remove(struct sgn_peers *peers, uint32_t node);
 enum sgn_err sgn_peers_send(struct sgn_peers *peers, uint32_t node, const struct sgn_msg *msg);
 
 bool sgn_peers_is_up(const struct sgn_peers *peers, uint32_t node);
-/* Why the last attempt failed, "" if none has or the node is up or unknown. Valid until the loop runs. */
+/* Why the last attempt failed, "" if none has or the node is up or unknown. Valid until the loop
+ * runs. */
 const char *sgn_peers_why(const struct sgn_peers *peers, uint32_t node);
 
 #endif

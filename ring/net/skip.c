@@ -16,32 +16,25 @@ static struct item item_of_high(uint8_t first)
     switch (first) {
     case 0xc0: /* nil */
     case 0xc2: /* false */
-    case 0xc3: /* true */
-        return (struct item){.kind = ITEM_PLAIN};
+    case 0xc3: /* true */ return (struct item){.kind = ITEM_PLAIN};
     case 0xc4: /* bin */
     case 0xc5:
-    case 0xc6:
-        return (struct item){.kind = ITEM_BYTES, .width = 1u << (first - 0xc4)};
+    case 0xc6: return (struct item){.kind = ITEM_BYTES, .width = 1u << (first - 0xc4)};
     case 0xcc: /* unsigned */
     case 0xcd:
     case 0xce:
-    case 0xcf:
-        return (struct item){.kind = ITEM_PLAIN, .width = 1u << (first - 0xcc)};
+    case 0xcf: return (struct item){.kind = ITEM_PLAIN, .width = 1u << (first - 0xcc)};
     case 0xd0: /* signed */
     case 0xd1:
     case 0xd2:
-    case 0xd3:
-        return (struct item){.kind = ITEM_PLAIN, .width = 1u << (first - 0xd0)};
+    case 0xd3: return (struct item){.kind = ITEM_PLAIN, .width = 1u << (first - 0xd0)};
     case 0xd9: /* str */
     case 0xda:
-    case 0xdb:
-        return (struct item){.kind = ITEM_BYTES, .width = 1u << (first - 0xd9)};
+    case 0xdb: return (struct item){.kind = ITEM_BYTES, .width = 1u << (first - 0xd9)};
     case 0xdc: /* array */
-    case 0xdd:
-        return (struct item){.kind = ITEM_ARRAY, .width = 2u << (first - 0xdc)};
+    case 0xdd: return (struct item){.kind = ITEM_ARRAY, .width = 2u << (first - 0xdc)};
     case 0xde: /* map */
-    case 0xdf:
-        return (struct item){.kind = ITEM_MAP, .width = 2u << (first - 0xde)};
+    case 0xdf: return (struct item){.kind = ITEM_MAP, .width = 2u << (first - 0xde)};
     default: /* Floats and extension types: the ring has no such field, now or later. */
         return (struct item){.kind = ITEM_REFUSED};
     }

@@ -1,11 +1,11 @@
 /* ring/net/skip.h - walks a msgpack body with fixed effort before the library may allocate for it.
  *
- * msgpack-c makes room for as many objects as a count in the input claims, before it has seen one of
- * them: five bytes can cost gigabytes. So a body goes through here first. It passes if it is exactly
- * one array of at most SGN_MSG_FIELDS_MAX items, each nil, bool, integer, str or bin, or (for fields
- * that a newer sender added) one flat array or map of these; if every length and count is covered by
- * bytes that are really there; if it holds at most SGN_SKIP_ITEMS_MAX items in all; and if nothing
- * follows it. */
+ * msgpack-c makes room for as many objects as a count in the input claims, before it has seen
+ * one of them: five bytes can cost gigabytes. So a body goes through here first. It passes if it
+ * is exactly one array of at most SGN_MSG_FIELDS_MAX items, each nil, bool, integer, str or bin,
+ * or (for fields that a newer sender added) one flat array or map of these; if every length and
+ * count is covered by bytes that are really there; if it holds at most SGN_SKIP_ITEMS_MAX items
+ * in all; and if nothing follows it. */
 #ifndef SGN_NET_SKIP_H
 #define SGN_NET_SKIP_H
 

@@ -12,6 +12,7 @@ struct sgn_why {
     char text[SGN_WHY_BYTES];
 };
 
-void sgn_why_set(struct sgn_why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sgn_why_set(struct sgn_why *why, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -20,8 +20,8 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 
 void sgn_wire_flush(struct sgn_wire *wire)
 {
-    struct sgn_conn *conn;
-    while ((conn = TAILQ_FIRST(&wire->dirty)) != NULL) {
+    while (!TAILQ_EMPTY(&wire->dirty)) {
+        struct sgn_conn *conn = TAILQ_FIRST(&wire->dirty);
         TAILQ_REMOVE(&wire->dirty, conn, dirty_link);
         conn->dirty = false;
         if (conn->broken != 0) {
@@ -44,7 +44,8 @@ static uint32_t patience_ms(const struct sgn_conn *conn)
 static struct sgn_conn *overdue_conn(struct sgn_wire *wire, uint64_t now_ms)
 {
     struct sgn_conn *conn;
-    TAILQ_FOREACH(conn, &wire->conns, link) {
+    TAILQ_FOREACH(conn, &wire->conns, link)
+    {
         uint32_t patience = patience_ms(conn);
         if (patience > 0 && now_ms - conn->since_ms > patience) {
             return conn;
@@ -61,11 +62,11 @@ static void end_overdue(struct sgn_conn *conn)
         return;
     }
     if (conn->state == SGN_CONN_CONNECTING) {
-        sgn_why_set(&why, "%s did not answer within %u ms", conn->peer_text,
-                    conn->options.handshake_ms);
+        sgn_why_set(
+            &why, "%s did not answer within %u ms", conn->peer_text, conn->options.handshake_ms);
     } else if (!conn->established) {
-        sgn_why_set(&why, "%s sent no HELLO within %u ms", conn->peer_text,
-                    conn->options.handshake_ms);
+        sgn_why_set(
+            &why, "%s sent no HELLO within %u ms", conn->peer_text, conn->options.handshake_ms);
     } else {
         sgn_why_set(&why, "%s sent nothing for %u ms", conn->peer_text, conn->options.idle_ms);
     }

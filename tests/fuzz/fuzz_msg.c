@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     SGN_ASSERT(sink.ptr != NULL);
     err = sgn_msg_encode(&msg, &sink, &why);
     SGN_ASSERT(err == SGN_OK);
-    err = sgn_msg_read(decoder, sgn_sink_bytes(&sink), SGN_TYPE_BIT(frame.type), &again, &used, &why);
+    err =
+        sgn_msg_read(decoder, sgn_sink_bytes(&sink), SGN_TYPE_BIT(frame.type), &again, &used, &why);
     SGN_ASSERT(err == SGN_OK && used == sink.count);
     SGN_ASSERT(same_msg(&msg, &again));
     free(sink.ptr);

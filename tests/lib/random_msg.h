@@ -14,7 +14,9 @@ static inline uint64_t random_number(struct sgn_prng *prng)
 }
 
 /* Bytes out of `from`, which has from_count and outlives the message. */
-static inline struct sgn_bytes random_bytes(struct sgn_prng *prng, struct sgn_bytes from, size_t most)
+static inline struct sgn_bytes random_bytes(struct sgn_prng *prng,
+                                            struct sgn_bytes from,
+                                            size_t most)
 {
     size_t limit = most < from.count ? most : from.count;
     size_t count = sgn_prng_chance(prng, 300) ? sgn_prng_below(prng, limit + 1)
@@ -24,7 +26,8 @@ static inline struct sgn_bytes random_bytes(struct sgn_prng *prng, struct sgn_by
                         count);
 }
 
-static inline struct sgn_msg random_msg(struct sgn_prng *prng, enum sgn_msg_type type,
+static inline struct sgn_msg random_msg(struct sgn_prng *prng,
+                                        enum sgn_msg_type type,
                                         struct sgn_bytes from)
 {
     struct sgn_msg msg = {.type = type,

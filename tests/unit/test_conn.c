@@ -1,123 +1,13 @@
 /* Connections on real loopback sockets, both ends in one process and on one loop. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "ring/net/conn.h"
-#include "ring/net/hello.h"
-#include "ring/net/listener.h"
 #include "ring/net/msg_codec.h"
-#include "ring/net/peers.h"
-
-/* A node that answers GET with `answer_bytes`, PUT with its own value, and closes on DEL. */
-struct node {
-    struct event_base *base;
-    struct sgn_wire *wire;
-    struct sgn_listener *listener;
-    struct sgn_hello self;
-    struct sgn_conn_options options;
-    struct sgn_conn *last; /* The connection accepted last, while it is open. */
-    size_t answer_bytes;
-    size_t out_bytes_seen; /* Most ever queued. */
-    uint32_t requests, closed, busy;
-    enum sgn_err closed_err;
-    char closed_why[SGN_WHY_BYTES];
-};
-
-static uint8_t big[SGN_VALUE_BYTES_MAX];
-
-static void node_message(struct sgn_conn *conn, const struct sgn_msg *msg, void *user)
-{
-    struct node *node = user;
-    if (msg->type == SGN_MSG_HELLO) {
-        struct sgn_hello other;
-        (void)sgn_hello_accept(conn, &node->self, msg, &other, NULL);
-        return;
-    }
-    node->requests++;
-    if (msg->type == SGN_MSG_DEL) {
-        sgn_conn_close(conn);
-        cr_assert_eq(msg->key.count, 3u, "bytes stay until the callback returns");
-        cr_assert(memcmp(msg->key.ptr, "bye", 3) == 0);
-        node->last = NULL;
-        return;
-    }
-    struct sgn_msg answer = {.type = SGN_MSG_RESULT, .request = msg->request, .node = 1};
-    answer.value = msg->type == SGN_MSG_PUT ? msg->value : sgn_bytes_of(big, node->answer_bytes);
-    enum sgn_err err = sgn_conn_send(conn, &answer);
-    node->busy += err == SGN_ERR_BUSY;
-    size_t queued = sgn_conn_out_bytes(conn);
-    node->out_bytes_seen = queued > node->out_bytes_seen ? queued : node->out_bytes_seen;
-}
-
-static void node_closed(struct sgn_conn *conn, enum sgn_err err, const char *why, void *user)
-{
-    struct node *node = user;
-    node->closed++;
-    node->closed_err = err;
-    (void)snprintf(node->closed_why, sizeof(node->closed_why), "%s", why);
-    node->last = node->last == conn ? NULL : node->last;
-}
-
-static const struct sgn_conn_events NODE_EVENTS = {.message = node_message, .closed = node_closed};
-
-static void node_accepted(int fd, const struct sgn_address *from, void *user)
-{
-    struct node *node = user;
-    cr_assert_eq(sgn_conn_adopt(node->wire, fd, from, &node->options, &node->last), SGN_OK);
-}
-
-static void node_listen(struct node *node, const char *text)
-{
-    struct sgn_address address;
-    struct sgn_why why = {""};
-    cr_assert_eq(sgn_address_parse(text, &address, &why), SGN_OK, "%s", why.text);
-    cr_assert_eq(sgn_listener_create(node->base, &address, node_accepted, node, &node->listener,
-                                     &why),
-                 SGN_OK, "%s", why.text);
-}
-
-static void node_start(struct node *node, uint32_t id)
-{
-    node->base = node->base != NULL ? node->base : event_base_new();
-    node->wire = sgn_wire_create(node->base);
-    node->self = (struct sgn_hello){.ring = "test", .ring_digest = 77, .node = id, .incarnation = 1};
-    node->options.events = &NODE_EVENTS;
-    node->options.user = node;
-    node_listen(node, "127.0.0.1:0");
-}
-
-static void node_stop(struct node *node)
-{
-    sgn_listener_destroy(node->listener);
-    sgn_wire_destroy(node->wire);
-    event_base_free(node->base);
-}
-
-static void never(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    (void)arg;
-}
-
-/* Turns the loop until the condition holds; 10 s is "it never will". */
-#define TURN_UNTIL(base, condition)                                                                \
-    do {                                                                                           \
-        struct timeval tick_ = {.tv_usec = 5000};                                                  \
-        struct event *timer_ = event_new(base, -1, EV_PERSIST, never, NULL);                       \
-        event_add(timer_, &tick_);                                                                 \
-        for (int turn_ = 0; turn_ < 200000 && !(condition); turn_++) {                             \
-            event_base_loop(base, EVLOOP_ONCE);                                                    \
-        }                                                                                          \
-        event_free(timer_);                                                                        \
-        cr_assert(condition, #condition " never came true");                                       \
-    } while (0)
+#include "tests/lib/net_node.h"
 
 /* -- A raw socket as the other side -- */
 
@@ -147,7 +37,8 @@ static void encode_hello(struct sgn_sink *sink)
     (void)encode(sink, &hello);
 }
 
-/* Reads until `count` messages or the end came; the last message is in *msg, and true is the end. */
+/* Reads until `count` messages or the end came; the last message is in *msg, and true is the
+ * end. */
 static bool raw_read(struct node *node, int fd, uint32_t count, struct sgn_msg *msg)
 {
     static uint8_t bytes[1 << 20];
@@ -165,9 +56,15 @@ static bool raw_read(struct node *node, int fd, uint32_t count, struct sgn_msg *
         size_t at = 0, used = 1;
         while (seen < count && used > 0) {
             struct sgn_why why = {""};
-            cr_assert_eq(sgn_msg_read(decoder, sgn_bytes_of(bytes + at, filled - at),
-                                      sgn_types_answers() | SGN_TYPES_HELLO, msg, &used, &why),
-                         SGN_OK, "%s", why.text);
+            cr_assert_eq(sgn_msg_read(decoder,
+                                      sgn_bytes_of(bytes + at, filled - at),
+                                      sgn_types_answers() | SGN_TYPES_HELLO,
+                                      msg,
+                                      &used,
+                                      &why),
+                         SGN_OK,
+                         "%s",
+                         why.text);
             at += used;
             seen += used > 0;
         }
@@ -187,10 +84,13 @@ Test(conn, pieces_of_one_byte, .timeout = 60)
     static uint8_t room[8192];
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));
     encode_hello(&sink);
-    struct sgn_msg put = {.type = SGN_MSG_PUT, .request = 1, .bucket = sgn_bytes_str("b"),
-                          .key = sgn_bytes_str("k"), .value = sgn_bytes_of(big, 5000)};
-    struct sgn_msg get = {.type = SGN_MSG_GET, .request = 2, .bucket = sgn_bytes_str("b"),
-                          .key = sgn_bytes_str("k")};
+    struct sgn_msg put = {.type = SGN_MSG_PUT,
+                          .request = 1,
+                          .bucket = sgn_bytes_str("b"),
+                          .key = sgn_bytes_str("k"),
+                          .value = sgn_bytes_of(big, 5000)};
+    struct sgn_msg get = {
+        .type = SGN_MSG_GET, .request = 2, .bucket = sgn_bytes_str("b"), .key = sgn_bytes_str("k")};
     (void)encode(&sink, &put);
     (void)encode(&sink, &get);
     int fd = raw_connect(&node);
@@ -218,7 +118,9 @@ Test(conn, bad_input_gets_a_sentence, .timeout = 60)
     static uint8_t http[] = "GET / HTTP/1.1\r\nHost: example\r\n\r\n";
     static uint8_t room[4096];
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));
-    struct sgn_msg get = {.type = SGN_MSG_GET, .request = 42, .bucket = sgn_bytes_str("b"),
+    struct sgn_msg get = {.type = SGN_MSG_GET,
+                          .request = 42,
+                          .bucket = sgn_bytes_str("b"),
                           .key = sgn_bytes_str("k")};
     struct sgn_bytes frame = encode(&sink, &get);
     struct {
@@ -235,7 +137,12 @@ Test(conn, bad_input_gets_a_sentence, .timeout = 60)
         {true, 2, 3, frame, SGN_ERR_VERSION, "speaks protocol version 2"},
         {true, 18, 0x20, frame, SGN_ERR_TOO_LARGE, "a GET message announces"},
         {true, 20, 1, frame, SGN_ERR_PROTOCOL, "damaged on its way"},
-        {true, 3, SGN_MSG_GET ^ SGN_MSG_HEARTBEAT, frame, SGN_ERR_PROTOCOL, "HEARTBEAT message is not"},
+        {true,
+         3,
+         SGN_MSG_GET ^ SGN_MSG_HEARTBEAT,
+         frame,
+         SGN_ERR_PROTOCOL,
+         "HEARTBEAT message is not"},
     };
     size_t count = sizeof(rows) / sizeof(rows[0]);
     for (size_t i = 0; i < count; i++) {
@@ -289,8 +196,10 @@ struct client {
 static void client_send(struct client *client)
 {
     while (client->to_send > 0) {
-        struct sgn_msg get = {.type = SGN_MSG_GET, .request = client->to_send,
-                              .bucket = sgn_bytes_str("b"), .key = sgn_bytes_str("k")};
+        struct sgn_msg get = {.type = SGN_MSG_GET,
+                              .request = client->to_send,
+                              .bucket = sgn_bytes_str("b"),
+                              .key = sgn_bytes_str("k")};
         if (client->value_bytes > 0) {
             get.type = SGN_MSG_PUT;
             get.value = sgn_bytes_of(big, client->value_bytes);
@@ -349,9 +258,9 @@ static void client_dial(struct client *client, struct node *node, struct sgn_con
 {
     options.events = &CLIENT_EVENTS;
     options.user = client;
-    cr_assert_eq(sgn_conn_dial(node->wire, sgn_listener_address(node->listener), &options,
-                               &client->conn),
-                 SGN_OK);
+    cr_assert_eq(
+        sgn_conn_dial(node->wire, sgn_listener_address(node->listener), &options, &client->conn),
+        SGN_OK);
 }
 
 Test(conn, many_messages_leave_in_few_writes, .timeout = 60)
@@ -391,7 +300,8 @@ Test(conn, unread_answers_stop_the_reading_of_requests, .timeout = 60)
     static uint8_t room[256 * 1024];
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));
     encode_hello(&sink);
-    struct sgn_msg get = {.type = SGN_MSG_GET, .bucket = sgn_bytes_str("b"), .key = sgn_bytes_str("k")};
+    struct sgn_msg get = {
+        .type = SGN_MSG_GET, .bucket = sgn_bytes_str("b"), .key = sgn_bytes_str("k")};
     for (get.request = 1; get.request <= 3000; get.request++) {
         (void)encode(&sink, &get);
     }
@@ -438,7 +348,8 @@ Test(conn, timeouts_and_refused_dials, .timeout = 60)
     int fd = raw_connect(&node);
     TURN_UNTIL(node.base, node.closed == 1);
     cr_assert_eq(node.closed_err, SGN_ERR_TIMEOUT);
-    cr_assert(strstr(node.closed_why, "sent no HELLO within 150 ms") != NULL, "%s", node.closed_why);
+    cr_assert(
+        strstr(node.closed_why, "sent no HELLO within 150 ms") != NULL, "%s", node.closed_why);
     close(fd);
 
     struct client client = {.to_send = 1};
@@ -463,179 +374,9 @@ Test(conn, timeouts_and_refused_dials, .timeout = 60)
     cr_assert_eq(sgn_conn_dial(node.wire, &address, &options, &refused.conn), SGN_OK);
     cr_assert_eq(refused.closed, 0u, "no callback from inside the dial");
     TURN_UNTIL(node.base, refused.closed == 1);
-    cr_assert(refused.up == 0 && strstr(refused.closed_why, "refused") != NULL, "%s",
-              refused.closed_why);
+    cr_assert(
+        refused.up == 0 && strstr(refused.closed_why, "refused") != NULL, "%s", refused.closed_why);
     sgn_wire_destroy(mute.wire);
     node.listener = NULL;
-    node_stop(&node);
-}
-
-Test(address, table)
-{
-    const struct {
-        const char *text;
-        const char *says; /* NULL: good, and formats back to itself. */
-    } rows[] = {
-        {"127.0.0.1:7301", NULL}, {"[::1]:7301", NULL}, {"0.0.0.0:0", NULL}, {"[fe80::1:2]:65535", NULL},
-        {"", "port is missing"}, {"127.0.0.1", "port is missing"}, {"localhost:1", "not looked up"},
-        {"127.0.0.1:", "must be a number"}, {"127.0.0.1:65536", "must be a number"},
-        {"127.0.0.1:-1", "must be a number"}, {"127.0.0.1: 1", "must be a number"},
-        {"127.0.0.1:000001", "must be a number"}, {"::1:7301", "not looked up"},
-        {"[::1:7301", "write"}, {"[127.0.0.1]:1", "IPv6"}, {":80", "not looked up"}, {"[:1", "write"},
-        {"[]:1", "IPv6"}, {"1.2.3.4.5:1", "not looked up"}, {"[::1]x:1", "write"},
-        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1", "write"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct sgn_address address;
-        struct sgn_why why = {""};
-        enum sgn_err err = sgn_address_parse(rows[i].text, &address, &why);
-        cr_assert_eq(err, rows[i].says == NULL ? SGN_OK : SGN_ERR_CONFIG, "%s", rows[i].text);
-        char text[SGN_ADDRESS_TEXT_BYTES];
-        if (rows[i].says == NULL) {
-            sgn_address_format(&address, text);
-            cr_assert_str_eq(text, rows[i].text);
-        } else {
-            cr_assert(strstr(why.text, rows[i].says) != NULL, "%s: %s", rows[i].text, why.text);
-        }
-    }
-}
-
-Test(listener, refusals_say_why)
-{
-    struct node node = {0};
-    node_start(&node, 1);
-    cr_assert_neq(sgn_address_port(sgn_listener_address(node.listener)), 0);
-    struct sgn_listener *second = NULL;
-    struct sgn_why why = {""};
-    cr_assert_eq(sgn_listener_create(node.base, sgn_listener_address(node.listener), node_accepted,
-                                     &node, &second, &why),
-                 SGN_ERR_IN_USE);
-    cr_assert(second == NULL && strstr(why.text, "another program does already") != NULL);
-    struct sgn_address strange;
-    cr_assert_eq(sgn_address_parse("192.0.2.1:0", &strange, NULL), SGN_OK);
-    cr_assert_eq(sgn_listener_create(node.base, &strange, node_accepted, &node, &second, &why),
-                 SGN_ERR_CONFIG);
-    cr_assert(strstr(why.text, "no such address") != NULL, "%s", why.text);
-    node_stop(&node);
-}
-
-/* -- Peers -- */
-
-struct owner {
-    struct sgn_peers *peers;
-    uint32_t up, down, answers, last_node;
-};
-
-static void peer_up(uint32_t id, const struct sgn_hello *other, void *user)
-{
-    struct owner *owner = user;
-    cr_assert_eq(other->node, id);
-    owner->up++;
-    struct sgn_msg get = {.type = SGN_MSG_REPL_PUT, .request = 5, .bucket = sgn_bytes_str("b"),
-                          .key = sgn_bytes_str("k")};
-    cr_assert_eq(sgn_peers_send(owner->peers, id, &get), SGN_OK);
-}
-
-static void peer_down(uint32_t id, enum sgn_err err, const char *why, void *user)
-{
-    struct owner *owner = user;
-    cr_assert(err != SGN_OK && why[0] != '\0');
-    cr_assert(!sgn_peers_is_up(owner->peers, id));
-    owner->down++;
-}
-
-static void peer_message(uint32_t id, const struct sgn_msg *msg, void *user)
-{
-    struct owner *owner = user;
-    cr_assert(msg->type == SGN_MSG_RESULT && msg->request == 5);
-    owner->answers++;
-    owner->last_node = id;
-}
-
-static const struct sgn_peers_events PEER_EVENTS = {peer_up, peer_down, peer_message};
-
-Test(peers, reconnect_and_refusals, .timeout = 60)
-{
-    struct node two = {.answer_bytes = 8};
-    node_start(&two, 2);
-    struct node three = {.answer_bytes = 8, .base = two.base};
-    node_start(&three, 3);
-    three.self.ring_digest = 78;
-    struct owner owner = {0};
-    struct sgn_hello self = {.ring = "test", .ring_digest = 77, .node = 1, .incarnation = 4};
-    struct sgn_wire *wire = sgn_wire_create(two.base);
-    owner.peers = sgn_peers_create(wire, &self, &PEER_EVENTS, &owner, 9);
-    struct sgn_address at_two = *sgn_listener_address(two.listener);
-    struct sgn_address at_three = *sgn_listener_address(three.listener);
-    cr_assert_eq(sgn_peers_add(owner.peers, 0, &at_two), SGN_ERR_INVALID);
-    cr_assert_eq(sgn_peers_add(owner.peers, 1, &at_two), SGN_ERR_INVALID);
-    cr_assert_eq(sgn_peers_add(owner.peers, 2, &at_two), SGN_OK);
-    cr_assert_eq(sgn_peers_add(owner.peers, 3, &at_three), SGN_OK); /* Another ring's description. */
-    cr_assert_eq(sgn_peers_add(owner.peers, 4, &at_two), SGN_OK);   /* Node 2 is not node 4. */
-    struct sgn_msg heartbeat = {.type = SGN_MSG_HEARTBEAT};
-    cr_assert_eq(sgn_peers_send(owner.peers, 2, &heartbeat), SGN_ERR_NETWORK);
-    TURN_UNTIL(two.base, owner.answers == 1 && sgn_peers_why(owner.peers, 3)[0] != '\0' &&
-                             sgn_peers_why(owner.peers, 4)[0] != '\0');
-    cr_assert(owner.up == 1 && owner.down == 0 && owner.last_node == 2);
-    cr_assert(sgn_peers_is_up(owner.peers, 2) && !sgn_peers_is_up(owner.peers, 3));
-    cr_assert(strstr(sgn_peers_why(owner.peers, 3), "describes ring") != NULL, "%s",
-              sgn_peers_why(owner.peers, 3));
-    cr_assert(strstr(sgn_peers_why(owner.peers, 4), "is node 2, not node 4") != NULL, "%s",
-              sgn_peers_why(owner.peers, 4));
-
-    sgn_peers_remove(owner.peers, 4);
-    three.self.ring_digest = 77; /* It comes right by itself. */
-    TURN_UNTIL(two.base, owner.up == 2 && owner.answers == 2);
-
-    sgn_listener_destroy(two.listener); /* Down for a while, then back at the same address. */
-    sgn_peers_remove(owner.peers, 3);
-    TURN_UNTIL(two.base, three.closed >= 1);
-    cr_assert(sgn_peers_is_up(owner.peers, 2));
-    sgn_wire_destroy(two.wire);
-    two.wire = sgn_wire_create(two.base);
-    TURN_UNTIL(two.base, owner.down == 1);
-    TURN_UNTIL(two.base, strstr(sgn_peers_why(owner.peers, 2), "refused") != NULL);
-    char text[SGN_ADDRESS_TEXT_BYTES];
-    sgn_address_format(&at_two, text);
-    node_listen(&two, text);
-    TURN_UNTIL(two.base, owner.up == 3 && owner.answers == 3);
-    cr_assert_str_eq(sgn_peers_why(owner.peers, 2), "");
-
-    cr_assert_eq(sgn_peers_add(owner.peers, 2, &at_three), SGN_OK); /* Moved, to where it is not. */
-    cr_assert(!sgn_peers_is_up(owner.peers, 2) && owner.down == 1);
-    TURN_UNTIL(two.base, owner.down == 2);
-    TURN_UNTIL(two.base, strstr(sgn_peers_why(owner.peers, 2), "is node 3") != NULL);
-    sgn_peers_destroy(owner.peers);
-    sgn_listener_destroy(three.listener);
-    sgn_wire_destroy(three.wire);
-    sgn_wire_destroy(wire);
-    node_stop(&two);
-}
-
-/* More peers than a few, added and removed in an order that shifts the table. */
-Test(peers, table_of_many)
-{
-    struct node node = {0};
-    node_start(&node, 1);
-    struct owner owner = {0};
-    struct sgn_hello self = {.ring = "test", .node = 1};
-    owner.peers = sgn_peers_create(node.wire, &self, &PEER_EVENTS, &owner, 9);
-    struct sgn_address at;
-    cr_assert_eq(sgn_address_parse("127.0.0.1:1", &at, NULL), SGN_OK);
-    for (uint32_t id = 2; id < 2 + SGN_NODES_MAX; id++) {
-        cr_assert_eq(sgn_peers_add(owner.peers, id * 7, &at), SGN_OK);
-    }
-    cr_assert_eq(sgn_peers_add(owner.peers, 8, &at), SGN_ERR_INVALID, "one too many");
-    for (uint32_t id = 2; id < 2 + SGN_NODES_MAX; id += 2) {
-        sgn_peers_remove(owner.peers, id * 7);
-    }
-    for (uint32_t id = 3; id < 2 + SGN_NODES_MAX; id += 2) { /* Found again, not added anew. */
-        cr_assert_eq(sgn_peers_add(owner.peers, id * 7, &at), SGN_OK);
-    }
-    for (uint32_t i = 0; i < SGN_NODES_MAX / 2; i++) {
-        cr_assert_eq(sgn_peers_add(owner.peers, 100000 + i, &at), SGN_OK, "%u", i);
-    }
-    cr_assert_eq(sgn_peers_add(owner.peers, 8, &at), SGN_ERR_INVALID);
-    sgn_peers_destroy(owner.peers);
     node_stop(&node);
 }

@@ -39,7 +39,9 @@ Test(frame, round_trip_and_every_flipped_bit)
             raw[bit / 8] ^= (uint8_t)(1u << (bit % 8));
             cr_assert(sgn_frame_decode(raw, all_types(), &got, &why) != SGN_OK ||
                           sgn_frame_verify(raw, body, &why) != SGN_OK,
-                      "type %u bit %u", type, bit);
+                      "type %u bit %u",
+                      type,
+                      bit);
             raw[bit / 8] ^= (uint8_t)(1u << (bit % 8));
         }
     }

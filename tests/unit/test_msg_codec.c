@@ -30,8 +30,11 @@ static struct sgn_bytes noise(size_t count)
     return sgn_bytes_of(bytes, count);
 }
 
-static enum sgn_err read_body(struct sgn_msg_decoder *decoder, enum sgn_msg_type type,
-                              struct sgn_bytes body, struct sgn_msg *msg, struct sgn_why *why)
+static enum sgn_err read_body(struct sgn_msg_decoder *decoder,
+                              enum sgn_msg_type type,
+                              struct sgn_bytes body,
+                              struct sgn_msg *msg,
+                              struct sgn_why *why)
 {
     struct sgn_frame frame = {.type = (uint32_t)type, .body_bytes = (uint32_t)body.count};
     return sgn_msg_decode(decoder, &frame, body, msg, why);
@@ -58,9 +61,12 @@ Test(msg_codec, every_type_at_random)
         memcpy(exact, room, sink.count);
         struct sgn_msg got;
         size_t used = 0;
-        cr_assert_eq(sgn_msg_read(decoder, sgn_bytes_of(exact, sink.count), all_types(), &got, &used,
-                                  &why),
-                     SGN_OK, "%s: %s", sgn_msg_name(msg.type), why.text);
+        cr_assert_eq(
+            sgn_msg_read(decoder, sgn_bytes_of(exact, sink.count), all_types(), &got, &used, &why),
+            SGN_OK,
+            "%s: %s",
+            sgn_msg_name(msg.type),
+            why.text);
         cr_assert_eq(used, sink.count);
         cr_assert(same_msg(&msg, &got), "%s, round %u", sgn_msg_name(msg.type), round);
         free(exact);
@@ -82,16 +88,23 @@ Test(msg_codec, largest_of_every_type)
         if (TYPES[t] == SGN_MSG_RESULT) { /* A value or items, never both. */
             part['I'].count = 0;
         }
-        struct sgn_msg msg = {.type = TYPES[t], .bucket = part['B'], .key = part['K'],
-                              .value = part['V'], .context = part['C'], .items = part['I'],
-                              .after = part['A'], .text = part['T']};
+        struct sgn_msg msg = {.type = TYPES[t],
+                              .bucket = part['B'],
+                              .key = part['K'],
+                              .value = part['V'],
+                              .context = part['C'],
+                              .items = part['I'],
+                              .after = part['A'],
+                              .text = part['T']};
         struct sgn_sink sink = sgn_sink_of(room, ROOM);
         struct sgn_msg got;
         size_t used = 0;
         struct sgn_why why = {""};
         cr_assert_eq(sgn_msg_encode(&msg, &sink, &why), SGN_OK, "%s", why.text);
         cr_assert_eq(sgn_msg_read(decoder, sgn_sink_bytes(&sink), all_types(), &got, &used, &why),
-                     SGN_OK, "%s", why.text);
+                     SGN_OK,
+                     "%s",
+                     why.text);
         cr_assert(used == sink.count && same_msg(&msg, &got), "%s", sgn_msg_name(msg.type));
     }
     free(room);
@@ -101,13 +114,20 @@ Test(msg_codec, largest_of_every_type)
 
 Test(msg_codec, golden_get)
 {
-    /* GET bucket "b", key "k", a = 1, n = 300, flags = 1; the CRC was computed by another program. */
-    static const uint8_t GOLDEN[] = {'S',  'g',  1,    2,    0,    0,   0,    0,   5,   0,   0,
-                                     0,    6,    0,    0,    0,    11,  0,    0,   0,   0x0d, 0x58, 0xa5, 0x2b,
-                                     0x95, 0xa1, 'b',  0xc4, 0x01, 'k', 0x01, 0xcd, 0x01, 0x2c, 0x01};
-    struct sgn_msg msg = {.type = SGN_MSG_GET, .request = 5, .epoch = 6,
-                          .bucket = sgn_bytes_str("b"), .key = sgn_bytes_str("k"),
-                          .a = 1, .n = 300, .flags = 1};
+    /* GET bucket "b", key "k", a = 1, n = 300, flags = 1; the CRC was computed by another
+     * program. */
+    static const uint8_t GOLDEN[] = {'S',  'g',  1,    2,    0,    0,    0,    0,    5,
+                                     0,    0,    0,    6,    0,    0,    0,    11,   0,
+                                     0,    0,    0x0d, 0x58, 0xa5, 0x2b, 0x95, 0xa1, 'b',
+                                     0xc4, 0x01, 'k',  0x01, 0xcd, 0x01, 0x2c, 0x01};
+    struct sgn_msg msg = {.type = SGN_MSG_GET,
+                          .request = 5,
+                          .epoch = 6,
+                          .bucket = sgn_bytes_str("b"),
+                          .key = sgn_bytes_str("k"),
+                          .a = 1,
+                          .n = 300,
+                          .flags = 1};
     uint8_t room[64];
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));
     cr_assert_eq(sgn_msg_encode(&msg, &sink, NULL), SGN_OK);
@@ -134,9 +154,9 @@ Test(msg_codec, damaged_frames)
             memcpy(exact + 1, room, cut);
             struct sgn_msg got;
             size_t used = 1;
-            cr_assert_eq(sgn_msg_read(decoder, sgn_bytes_of(exact + 1, cut), all_types(), &got,
-                                      &used, NULL),
-                         SGN_OK);
+            cr_assert_eq(
+                sgn_msg_read(decoder, sgn_bytes_of(exact + 1, cut), all_types(), &got, &used, NULL),
+                SGN_OK);
             cr_assert_eq(used, 0u);
             if (cut < body_bytes) {
                 struct sgn_why why = {""};
@@ -171,41 +191,67 @@ Test(msg_codec, wrong_and_other_bodies)
         enum sgn_err err;
         const char *says;
     } rows[] = {
-        {SGN_MSG_GET, (const char *)long_key, 6 + 1025, SGN_ERR_TOO_LARGE, "GET: key has 1025 bytes"},
+        {SGN_MSG_GET,
+         (const char *)long_key,
+         6 + 1025,
+         SGN_ERR_TOO_LARGE,
+         "GET: key has 1025 bytes"},
         {SGN_MSG_GET, "\x91\x05", 2, SGN_ERR_PROTOCOL, "GET: bucket is not a string"},
         {SGN_MSG_GET, "\x93\xa0\xa0\xa1x", 5, SGN_ERR_PROTOCOL, "GET: a is not a number"},
-        {SGN_MSG_GET, "\x94\xa0\xa0\x01\xcf\0\0\0\1\0\0\0\0", 13, SGN_ERR_PROTOCOL, "GET: n is not"},
+        {SGN_MSG_GET,
+         "\x94\xa0\xa0\x01\xcf\0\0\0\1\0\0\0\0",
+         13,
+         SGN_ERR_PROTOCOL,
+         "GET: n is not"},
         {SGN_MSG_GET, "\x94\xa0\xa0\x01\xff", 5, SGN_ERR_PROTOCOL, "GET: n is not"},
         {SGN_MSG_GET, "\x91\xc3", 2, SGN_ERR_PROTOCOL, "GET: bucket is not"},
         {SGN_MSG_RESULT, "\x91\xce\xff\xff\xff\xff", 6, SGN_ERR_PROTOCOL, "RESULT: err is not"},
         {SGN_MSG_RESULT, "\x91\xd3\xff\xff\xff\xf0\0\0\0\0", 10, SGN_ERR_PROTOCOL, "err is not"},
         {SGN_MSG_BUCKET_LIST, "\x80", 1, SGN_ERR_PROTOCOL, "not an array"},
-        {SGN_MSG_PUT, "\x97\xa0\xa0\xa0\xa0\x00\x00\xc4\x01z", 10, SGN_ERR_PROTOCOL, "id does not have"},
-        {SGN_MSG_RESULT, "\x91\xff", 2, SGN_OK, ""},                 /* A shorter one. */
-        {SGN_MSG_GET, "\x92\xc4\x01" "b\xa1k", 6, SGN_OK, ""},       /* bin for str, str for bin. */
-        {SGN_MSG_GET, "\x92\xc0\xc0", 3, SGN_OK, ""},                /* Nil: not given. */
-        {SGN_MSG_BUCKET_LIST, "\x92\x81\xa1x\x01\x93\x01\x02\x03", 9, SGN_OK, ""}, /* A newer sender. */
+        {SGN_MSG_PUT,
+         "\x97\xa0\xa0\xa0\xa0\x00\x00\xc4\x01z",
+         10,
+         SGN_ERR_PROTOCOL,
+         "id does not have"},
+        {SGN_MSG_RESULT, "\x91\xff", 2, SGN_OK, ""}, /* A shorter one. */
+        {SGN_MSG_GET,
+         "\x92\xc4\x01"
+         "b\xa1k",
+         6,
+         SGN_OK,
+         ""},                                         /* bin for str, str for bin. */
+        {SGN_MSG_GET, "\x92\xc0\xc0", 3, SGN_OK, ""}, /* Nil: not given. */
+        {SGN_MSG_BUCKET_LIST,
+         "\x92\x81\xa1x\x01\x93\x01\x02\x03",
+         9,
+         SGN_OK,
+         ""}, /* A newer sender. */
     };
     struct sgn_msg_decoder *decoder = sgn_msg_decoder_create();
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct sgn_msg got;
         struct sgn_why why = {""};
-        enum sgn_err err = read_body(decoder, rows[i].type,
-                                     sgn_bytes_of(rows[i].bytes, rows[i].count), &got, &why);
+        enum sgn_err err = read_body(
+            decoder, rows[i].type, sgn_bytes_of(rows[i].bytes, rows[i].count), &got, &why);
         cr_assert_eq(err, rows[i].err, "row %zu: %s", i, why.text);
         cr_assert(strstr(why.text, rows[i].says) != NULL, "row %zu: %s", i, why.text);
     }
     struct sgn_msg got;
-    cr_assert_eq(read_body(decoder, SGN_MSG_RESULT, sgn_bytes_of("\x91\xff", 2), &got, NULL), SGN_OK);
+    cr_assert_eq(read_body(decoder, SGN_MSG_RESULT, sgn_bytes_of("\x91\xff", 2), &got, NULL),
+                 SGN_OK);
     cr_assert(got.err == -1 && got.value.count == 0 && got.stamp == 0);
     sgn_msg_decoder_destroy(decoder);
+}
 
+Test(msg_codec, what_cannot_be_sent)
+{
     static uint8_t bytes[2000];
     struct sgn_sink sink = sgn_sink_of(bytes, sizeof(bytes));
     struct sgn_why why = {""};
     struct sgn_msg msg = {.type = SGN_MSG_GET, .key = sgn_bytes_of(bytes, 1025)};
     cr_assert_eq(sgn_msg_encode(&msg, &sink, &why), SGN_ERR_TOO_LARGE);
-    cr_assert(strstr(why.text, "GET: key has 1025 bytes, the most is 1024") != NULL, "%s", why.text);
+    cr_assert(
+        strstr(why.text, "GET: key has 1025 bytes, the most is 1024") != NULL, "%s", why.text);
     msg.type = (enum sgn_msg_type)99;
     cr_assert_eq(sgn_msg_encode(&msg, &sink, &why), SGN_ERR_INVALID);
 }
@@ -226,12 +272,16 @@ static long peak_kib(void)
     return kib;
 }
 
-/* Bodies that make the library reserve gigabytes, or one object for every byte, cost next to nothing. */
+/* Bodies that make the library reserve gigabytes, or one object for every byte, cost next to
+ * nothing. */
 Test(msg_codec, memory_bombs)
 {
-    static const char *const HEADS[] = {"\xdd\x04\x00\x00\x00", "\x91\xdd\x04\x00\x00\x00",
-                                        "\x91\xdd\x00\xf0\x00\x00", "\xdd\x00\xf0\x00\x00",
-                                        "\x91\xdf\x00\x70\x00\x00", "\xdf\x00\x70\x00\x00",
+    static const char *const HEADS[] = {"\xdd\x04\x00\x00\x00",
+                                        "\x91\xdd\x04\x00\x00\x00",
+                                        "\x91\xdd\x00\xf0\x00\x00",
+                                        "\xdd\x00\xf0\x00\x00",
+                                        "\x91\xdf\x00\x70\x00\x00",
+                                        "\xdf\x00\x70\x00\x00",
                                         "\x9f\x9f\x9f\x9f\x9f\x9f\x9f\x9f"};
     static const size_t HEAD_BYTES[] = {5, 6, 6, 5, 6, 5, 8};
     uint8_t *body = malloc(SGN_FRAME_BODY_BYTES_MAX);
@@ -242,9 +292,10 @@ Test(msg_codec, memory_bombs)
     for (size_t i = 0; i < sizeof(HEADS) / sizeof(HEADS[0]); i++) {
         memcpy(body, HEADS[i], HEAD_BYTES[i]);
         struct sgn_msg got;
-        cr_assert_eq(read_body(decoder, SGN_MSG_PUT, sgn_bytes_of(body, SGN_FRAME_BODY_BYTES_MAX),
-                               &got, NULL),
-                     SGN_ERR_PROTOCOL);
+        cr_assert_eq(
+            read_body(
+                decoder, SGN_MSG_PUT, sgn_bytes_of(body, SGN_FRAME_BODY_BYTES_MAX), &got, NULL),
+            SGN_ERR_PROTOCOL);
         cr_assert_eq(read_body(decoder, SGN_MSG_PUT, sgn_bytes_of(body, HEAD_BYTES[i]), &got, NULL),
                      SGN_ERR_PROTOCOL);
     }

@@ -11,7 +11,10 @@ struct row {
     size_t count;
     const char *says; /* NULL: passes. */
 };
-#define ROW(bytes, says) {bytes, sizeof(bytes) - 1, says}
+#define ROW(bytes, says)                                                                           \
+    {                                                                                              \
+        bytes, sizeof(bytes) - 1, says                                                             \
+    }
 
 Test(skip, table)
 {
@@ -19,14 +22,16 @@ Test(skip, table)
         ROW("\x90", NULL),
         ROW("\x93\x00\x7f\xff", NULL),
         ROW("\x93\xc0\xc2\xc3", NULL),
-        ROW("\x94\xcc\x01\xcd\x01\x02\xce\x01\x02\x03\x04\xcf\x01\x02\x03\x04\x05\x06\x07\x08", NULL),
-        ROW("\x94\xd0\x81\xd1\x81\x02\xd2\x81\x02\x03\x04\xd3\x81\x02\x03\x04\x05\x06\x07\x08", NULL),
+        ROW("\x94\xcc\x01\xcd\x01\x02\xce\x01\x02\x03\x04\xcf\x01\x02\x03\x04\x05\x06\x07\x08",
+            NULL),
+        ROW("\x94\xd0\x81\xd1\x81\x02\xd2\x81\x02\x03\x04\xd3\x81\x02\x03\x04\x05\x06\x07\x08",
+            NULL),
         ROW("\x93\xa0\xa3xyz\xd9\x02zz", NULL),
         ROW("\x92\xda\x00\x01x\xdb\x00\x00\x00\x01x", NULL),
         ROW("\x93\xc4\x01x\xc5\x00\x01x\xc6\x00\x00\x00\x01x", NULL),
         ROW("\xdc\x00\x01\x05", NULL),
         ROW("\xdd\x00\x00\x00\x01\x05", NULL),
-        ROW("\x92\x05\x92\x01\xa1x", NULL),      /* A list in a field a newer sender added. */
+        ROW("\x92\x05\x92\x01\xa1x", NULL),        /* A list in a field a newer sender added. */
         ROW("\x92\x05\x82\x01\x02\x03\x04", NULL), /* Or a map. */
         ROW("", "ends before"),
         ROW("\x05", "not an array"),
@@ -59,9 +64,11 @@ Test(skip, table)
         struct sgn_why why = {""};
         enum sgn_err err = sgn_skip_check(sgn_bytes_of(copy + 1, rows[i].count), &why);
         free(copy);
-        cr_assert_eq(err, rows[i].says == NULL ? SGN_OK : SGN_ERR_PROTOCOL, "row %zu: %s", i,
-                     why.text);
-        cr_assert(rows[i].says == NULL || strstr(why.text, rows[i].says) != NULL, "row %zu: %s", i,
+        cr_assert_eq(
+            err, rows[i].says == NULL ? SGN_OK : SGN_ERR_PROTOCOL, "row %zu: %s", i, why.text);
+        cr_assert(rows[i].says == NULL || strstr(why.text, rows[i].says) != NULL,
+                  "row %zu: %s",
+                  i,
                   why.text);
     }
 }
@@ -81,7 +88,8 @@ Test(skip, items_in_all_are_bounded)
 Test(skip, what_passes_the_library_reads)
 {
     static const uint8_t FIRSTS[] = {0x90, 0x91, 0x92, 0x93, 0x95, 0x9f, 0xdc, 0xdd};
-    static const uint8_t COMMON[] = {0x00, 0x01, 0x02, 0x91, 0x81, 0xa1, 0xc0, 0xc4, 0xd9, 0xcc, 0xdc};
+    static const uint8_t COMMON[] = {
+        0x00, 0x01, 0x02, 0x91, 0x81, 0xa1, 0xc0, 0xc4, 0xd9, 0xcc, 0xdc};
     struct sgn_prng prng = {.state = 3};
     uint32_t passed = 0;
     for (uint32_t round = 0; round < 300000; round++) {
