@@ -53,8 +53,10 @@ static void write_copy(struct store_write *to, const struct sgn_store_write *fro
     *next += to->value_bytes;
 }
 
-static struct store_unit *unit_create(uint64_t token, const struct sgn_store_write *writes,
-                                      uint32_t write_count, uint64_t bytes)
+static struct store_unit *unit_create(uint64_t token,
+                                      const struct sgn_store_write *writes,
+                                      uint32_t write_count,
+                                      uint64_t bytes)
 {
     size_t head = sizeof(struct store_unit) + write_count * sizeof(struct store_write);
     struct store_unit *unit = malloc(head + bytes);
@@ -99,8 +101,10 @@ static enum sgn_err submit_refusal(struct sgn_store *store, uint32_t write_count
     return SGN_OK;
 }
 
-enum sgn_err sgn_store_submit(struct sgn_store *store, uint64_t token,
-                              const struct sgn_store_write *writes, uint32_t write_count)
+enum sgn_err sgn_store_submit(struct sgn_store *store,
+                              uint64_t token,
+                              const struct sgn_store_write *writes,
+                              uint32_t write_count)
 {
     SGN_ASSERT(store != NULL && store->commit.started);
     if (write_count == 0 || write_count > SGN_STORE_UNIT_WRITES_MAX) {
@@ -138,8 +142,8 @@ static uint64_t unflushed_bytes(struct sgn_store *store)
     uint64_t total = 0;
     for (uint32_t i = 0; i < STORE_FAMILY_COUNT; i++) {
         uint64_t bytes = 0;
-        if (rocksdb_property_int_cf(store->db, store->handles[i],
-                                    "rocksdb.cur-size-all-mem-tables", &bytes) == 0) {
+        if (rocksdb_property_int_cf(
+                store->db, store->handles[i], "rocksdb.cur-size-all-mem-tables", &bytes) == 0) {
             total += bytes;
         }
     }
@@ -200,8 +204,12 @@ static uint64_t group_fill(struct sgn_store *store, const struct store_queue *gr
             if (w->value == NULL) {
                 rocksdb_writebatch_delete_cf(batch, handle, (const char *)w->key, w->key_bytes);
             } else {
-                rocksdb_writebatch_put_cf(batch, handle, (const char *)w->key, w->key_bytes,
-                                          (const char *)w->value, w->value_bytes);
+                rocksdb_writebatch_put_cf(batch,
+                                          handle,
+                                          (const char *)w->key,
+                                          w->key_bytes,
+                                          (const char *)w->value,
+                                          w->value_bytes);
             }
         }
         atomic_fetch_add(&store->counters.writes, unit->write_count);
@@ -217,8 +225,10 @@ static void writing_stop(struct sgn_store *store, enum sgn_err err, const char *
 {
     SGN_ASSERT(atomic_load(&store->state) != SGN_STORE_STOPPED);
     enum sgn_err told = err == SGN_ERR_DISK_FULL ? SGN_ERR_DISK_FULL : SGN_ERR_IO;
-    snprintf(store->stop_text, sizeof(store->stop_text),
-             "writes are refused until the node is restarted: %s", text);
+    snprintf(store->stop_text,
+             sizeof(store->stop_text),
+             "writes are refused until the node is restarted: %s",
+             text);
     atomic_store(&store->stop_error, told);
     atomic_store(&store->state, SGN_STORE_STOPPED);
 }

@@ -142,8 +142,8 @@ static void *reads_main(void *arg)
     struct store_reads *reads = &store->reads;
     while (true) {
         pthread_mutex_lock(&reads->lock);
-        while (!reads->ending && (reads->queue.first == NULL ||
-                                  reads->result_bytes > STORE_RESULT_BYTES_MAX)) {
+        while (!reads->ending &&
+               (reads->queue.first == NULL || reads->result_bytes > STORE_RESULT_BYTES_MAX)) {
             pthread_cond_wait(&reads->wake, &reads->lock);
         }
         struct store_job *job = reads->ending ? NULL : store_queue_pop(&reads->queue);
@@ -176,7 +176,8 @@ static enum sgn_err read_submit(struct sgn_store *store, struct store_read *read
 }
 
 /* A job that holds copies of the scan's three slices. */
-static struct store_read *read_create(uint64_t token, enum sgn_store_done_type type,
+static struct store_read *read_create(uint64_t token,
+                                      enum sgn_store_done_type type,
                                       const struct sgn_scan *scan)
 {
     const struct sgn_bytes from[3] = {scan->prefix, scan->after, scan->partitions};
@@ -207,7 +208,9 @@ static bool reads_full(struct sgn_store *store)
     return true;
 }
 
-enum sgn_err sgn_store_get_async(struct sgn_store *store, uint64_t token, enum sgn_family family,
+enum sgn_err sgn_store_get_async(struct sgn_store *store,
+                                 uint64_t token,
+                                 enum sgn_family family,
                                  struct sgn_bytes key)
 {
     if (key.count == 0 || key.count > STORE_KEY_BYTES_MAX) {
@@ -220,8 +223,10 @@ enum sgn_err sgn_store_get_async(struct sgn_store *store, uint64_t token, enum s
     return read_submit(store, read_create(token, SGN_STORE_DONE_READ, &one));
 }
 
-enum sgn_err sgn_store_scan_async(struct sgn_store *store, uint64_t token,
-                                  const struct sgn_scan *scan, uint32_t partition_count)
+enum sgn_err sgn_store_scan_async(struct sgn_store *store,
+                                  uint64_t token,
+                                  const struct sgn_scan *scan,
+                                  uint32_t partition_count)
 {
     if (!store_scan_valid(scan, partition_count)) {
         return SGN_ERR_INVALID;

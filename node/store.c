@@ -17,8 +17,8 @@
 #include "node/store_rocks.h"
 #include "ring/net/crc.h"
 
-static enum sgn_err fail(char *error, size_t error_bytes, enum sgn_err err, const char *directory,
-                         const char *what)
+static enum sgn_err fail(
+    char *error, size_t error_bytes, enum sgn_err err, const char *directory, const char *what)
 {
     snprintf(error, error_bytes, "data directory %s %s", directory, what);
     return err;
@@ -32,7 +32,9 @@ uint64_t store_now_ms(void)
 }
 
 /* Signals belong to the loop thread. */
-bool store_thread_start(pthread_t *thread, void *(*body)(void *), struct sgn_store *store,
+bool store_thread_start(pthread_t *thread,
+                        void *(*body)(void *),
+                        struct sgn_store *store,
                         const char *name)
 {
     sigset_t all;
@@ -52,7 +54,9 @@ uint32_t store_value_crc(struct sgn_bytes key, struct sgn_bytes value)
     return sgn_crc32c(sgn_crc32c(0, key), value);
 }
 
-bool store_value_check(struct sgn_store *store, struct sgn_bytes key, struct sgn_bytes stored,
+bool store_value_check(struct sgn_store *store,
+                       struct sgn_bytes key,
+                       struct sgn_bytes stored,
                        struct sgn_bytes *value)
 {
     if (stored.count >= STORE_TRAILER_BYTES) {
@@ -66,8 +70,10 @@ bool store_value_check(struct sgn_store *store, struct sgn_bytes key, struct sgn
     return false;
 }
 
-static enum sgn_err read_key(struct sgn_store *store, rocksdb_readoptions_t *options,
-                             enum sgn_family family, struct sgn_bytes key,
+static enum sgn_err read_key(struct sgn_store *store,
+                             rocksdb_readoptions_t *options,
+                             enum sgn_family family,
+                             struct sgn_bytes key,
                              struct sgn_store_value *out)
 {
     *out = (struct sgn_store_value){.pin = NULL};
@@ -98,13 +104,17 @@ static enum sgn_err read_key(struct sgn_store *store, rocksdb_readoptions_t *opt
     return SGN_OK;
 }
 
-enum sgn_err sgn_store_get_cached(struct sgn_store *store, enum sgn_family family,
-                                  struct sgn_bytes key, struct sgn_store_value *out)
+enum sgn_err sgn_store_get_cached(struct sgn_store *store,
+                                  enum sgn_family family,
+                                  struct sgn_bytes key,
+                                  struct sgn_store_value *out)
 {
     return read_key(store, store->read_memory, family, key, out);
 }
 
-enum sgn_err sgn_store_get(struct sgn_store *store, enum sgn_family family, struct sgn_bytes key,
+enum sgn_err sgn_store_get(struct sgn_store *store,
+                           enum sgn_family family,
+                           struct sgn_bytes key,
                            struct sgn_store_value *out)
 {
     enum sgn_err err = read_key(store, store->read_all, family, key, out);
@@ -168,15 +178,17 @@ void sgn_store_stats(struct sgn_store *store, struct sgn_store_stats *stats)
     }
     stats->disk_bytes = property_sum(store, "rocksdb.total-sst-files-size") +
                         property_sum(store, "rocksdb.total-blob-file-size");
-    (void)rocksdb_property_int_cf(store->db, store->handles[SGN_FAMILY_DATA],
-                                  "rocksdb.estimate-num-keys", &stats->keys_estimate);
+    (void)rocksdb_property_int_cf(store->db,
+                                  store->handles[SGN_FAMILY_DATA],
+                                  "rocksdb.estimate-num-keys",
+                                  &stats->keys_estimate);
 }
 
 /* What an empty directory may hold after a start that was killed while it made the database. */
 static bool name_is_ours(const char *name)
 {
-    static const char *const begins[] = {"LOCK",    "LOG",     "IDENTITY", "MANIFEST-",
-                                         "OPTIONS", "CURRENT", "lost+found"};
+    static const char *const begins[] = {
+        "LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS", "CURRENT", "lost+found"};
     for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
         if (strncmp(name, begins[i], strlen(begins[i])) == 0) {
             return true;
@@ -204,7 +216,10 @@ static enum sgn_err directory_check(const char *directory, char *error, size_t e
     }
     closedir(dir);
     if (strange && !database) {
-        return fail(error, error_bytes, SGN_ERR_INVALID, directory,
+        return fail(error,
+                    error_bytes,
+                    SGN_ERR_INVALID,
+                    directory,
                     "holds files that are not a node's: name an empty directory");
     }
     return SGN_OK;
@@ -219,8 +234,8 @@ static enum sgn_err directory_make(const char *directory, char *error, size_t er
         }
         char what[STORE_ERROR_TEXT_BYTES / 2];
         snprintf(what, sizeof(what), "cannot be made: %s", strerror(errno));
-        return fail(error, error_bytes, errno == ENOSPC ? SGN_ERR_DISK_FULL : SGN_ERR_IO, directory,
-                    what);
+        return fail(
+            error, error_bytes, errno == ENOSPC ? SGN_ERR_DISK_FULL : SGN_ERR_IO, directory, what);
     }
     char parent[4096];
     int length = snprintf(parent, sizeof(parent), "%s/..", directory);
@@ -230,7 +245,10 @@ static enum sgn_err directory_make(const char *directory, char *error, size_t er
         close(fd);
     }
     if (!synced) {
-        return fail(error, error_bytes, SGN_ERR_IO, directory,
+        return fail(error,
+                    error_bytes,
+                    SGN_ERR_IO,
+                    directory,
                     "cannot be made: its parent cannot be synced");
     }
     return SGN_OK;
@@ -307,7 +325,10 @@ static void store_destroy(struct sgn_store *store)
 static enum sgn_err store_begin(struct sgn_store *store, char *error, size_t error_bytes)
 {
     if (store->directory == NULL || store->ring_name == NULL || store->done.event_fd < 0) {
-        return fail(error, error_bytes, SGN_ERR_NOMEM, store->options.directory,
+        return fail(error,
+                    error_bytes,
+                    SGN_ERR_NOMEM,
+                    store->options.directory,
                     "cannot be opened: out of memory or file descriptors");
     }
     enum sgn_err err = directory_make(store->directory, error, error_bytes);
@@ -319,14 +340,19 @@ static enum sgn_err store_begin(struct sgn_store *store, char *error, size_t err
         err = store_meta_begin(store, log_was_cut, error, error_bytes);
     }
     if (err == SGN_OK && (!store_commit_start(store) || !store_reads_start(store))) {
-        err = fail(error, error_bytes, SGN_ERR_NOMEM, store->directory,
+        err = fail(error,
+                   error_bytes,
+                   SGN_ERR_NOMEM,
+                   store->directory,
                    "cannot be opened: no thread could be started");
     }
     return err;
 }
 
-enum sgn_err sgn_store_open(struct sgn_store **store, const struct sgn_store_options *options,
-                            char *error, size_t error_bytes)
+enum sgn_err sgn_store_open(struct sgn_store **store,
+                            const struct sgn_store_options *options,
+                            char *error,
+                            size_t error_bytes)
 {
     SGN_ASSERT(store != NULL && options != NULL && options->directory != NULL);
     SGN_ASSERT(error != NULL && error_bytes > 0);
@@ -335,13 +361,19 @@ enum sgn_err sgn_store_open(struct sgn_store **store, const struct sgn_store_opt
     struct sgn_store_options settled = *options;
     const char *wrong = options_settle(&settled);
     if (wrong != NULL) {
-        snprintf(error, error_bytes, "data directory %s cannot be opened with this %s",
-                 options->directory, wrong);
+        snprintf(error,
+                 error_bytes,
+                 "data directory %s cannot be opened with this %s",
+                 options->directory,
+                 wrong);
         return SGN_ERR_INVALID;
     }
     struct sgn_store *made = store_create(&settled);
     if (made == NULL) {
-        return fail(error, error_bytes, SGN_ERR_NOMEM, options->directory,
+        return fail(error,
+                    error_bytes,
+                    SGN_ERR_NOMEM,
+                    options->directory,
                     "cannot be opened: out of memory");
     }
     enum sgn_err err = store_begin(made, error, error_bytes);

@@ -36,10 +36,11 @@
 #include "ring/core/engine.h" /* enum sgn_family, struct sgn_store_write, struct sgn_scan. */
 #include "ring/core/err.h"
 
-#define SGN_STORE_FORMAT 1u /* Of the directory; raised when an older program could not read it. */
+#define SGN_STORE_FORMAT              1u /* Of the directory; raised when an older program could not read it. */
 #define SGN_STORE_RING_NAME_BYTES_MAX 63u
-#define SGN_STORE_UNIT_WRITES_MAX 64u
-#define SGN_STORE_ERROR_BYTES 512u /* A buffer of this size holds every sentence of sgn_store_open. */
+#define SGN_STORE_UNIT_WRITES_MAX     64u
+#define SGN_STORE_ERROR_BYTES                                                                      \
+    512u /* A buffer of this size holds every sentence of sgn_store_open. */
 #define SGN_STORE_SCAN_MS_MAX 100u /* A scan hands back what it has after this long. */
 
 /* Actor generations (ring/core/record.h) are handed out from two ranges that never meet, since both
@@ -55,18 +56,18 @@ enum sgn_store_sync {
 
 /* Zeroed memory is all defaults, but for directory, ring_name and node. Copied by open. */
 struct sgn_store_options {
-    const char *directory; /* Made when missing; its parent must be there. */
-    const char *ring_name; /* 1..63 bytes. */
-    uint32_t node;         /* Own id, not 0. */
-    uint64_t disk_reserve_bytes;   /* Free space writes must leave. 64 MiB. */
-    uint64_t block_cache_bytes;    /* 256 MiB. */
-    uint64_t blob_bytes_min;       /* Values from this size up go to blob files. 16 KiB. */
+    const char *directory;       /* Made when missing; its parent must be there. */
+    const char *ring_name;       /* 1..63 bytes. */
+    uint32_t node;               /* Own id, not 0. */
+    uint64_t disk_reserve_bytes; /* Free space writes must leave. 64 MiB. */
+    uint64_t block_cache_bytes;  /* 256 MiB. */
+    uint64_t blob_bytes_min;     /* Values from this size up go to blob files. 16 KiB. */
     enum sgn_store_sync sync;
-    uint32_t read_threads;         /* 2; at most 64. */
-    uint32_t commit_ops_max;       /* Writes accepted and not yet polled. 8192. */
-    uint64_t commit_bytes_max;     /* Their bytes. 256 MiB. */
-    uint32_t read_jobs_max;        /* Reads and scans accepted and not yet polled. 4096. */
-    bool raise_home_generation;    /* The home actor must not mint under its old name any more. */
+    uint32_t read_threads;      /* 2; at most 64. */
+    uint32_t commit_ops_max;    /* Writes accepted and not yet polled. 8192. */
+    uint64_t commit_bytes_max;  /* Their bytes. 256 MiB. */
+    uint32_t read_jobs_max;     /* Reads and scans accepted and not yet polled. 4096. */
+    bool raise_home_generation; /* The home actor must not mint under its old name any more. */
 };
 
 /* Who this store is. Durable before open returns. */
@@ -77,9 +78,9 @@ struct sgn_store_identity {
     uint32_t guest_generation; /* META "guest", if the engine wrote one; one more after a stop that
                                   was not clean. Always has SGN_STORE_GUEST_BIT. */
     bool is_new;               /* The directory was made by this open. */
-    bool was_clean;            /* The last run ended in sgn_store_close without a failure, and met no
+    bool was_clean;   /* The last run ended in sgn_store_close without a failure, and met no
                                   corrupt record. True when new. */
-    bool log_was_cut;          /* The log held garbage behind its good part and was cut there: a torn
+    bool log_was_cut; /* The log held garbage behind its good part and was cut there: a torn
                                   last write, or rot that may have eaten acknowledged writes. */
 };
 
@@ -101,9 +102,9 @@ struct sgn_store_done {
     struct sgn_bytes after;       /* SCAN: the last key examined; the next page begins behind it. */
     uint32_t item_count;
     uint32_t examined;
-    uint32_t corrupt;             /* SCAN: records left out because they fail their checksum. */
-    bool end;                     /* SCAN: nothing behind `after` has the prefix. */
-    void *memory;                 /* Behind items and after; the release frees it. */
+    uint32_t corrupt; /* SCAN: records left out because they fail their checksum. */
+    bool end;         /* SCAN: nothing behind `after` has the prefix. */
+    void *memory;     /* Behind items and after; the release frees it. */
 };
 
 enum sgn_store_state {
@@ -125,7 +126,7 @@ struct sgn_store_stats {
     uint64_t group_units_max; /* Units of the largest group. */
     uint64_t corrupt;         /* Reads that failed a checksum. */
     uint64_t refused_busy, refused_full;
-    uint32_t waiting_writes;  /* Accepted and not yet polled. */
+    uint32_t waiting_writes; /* Accepted and not yet polled. */
     uint64_t waiting_bytes;
     uint32_t waiting_reads;
 };
@@ -137,8 +138,10 @@ struct sgn_store_stats {
  *   SGN_ERR_WRONG_RING  it belongs to another ring or node; nothing was changed;
  *   SGN_ERR_FORMAT      a newer program wrote it; nothing was changed;
  *   SGN_ERR_CORRUPT, SGN_ERR_IO, SGN_ERR_DISK_FULL, SGN_ERR_NOMEM. */
-enum sgn_err sgn_store_open(struct sgn_store **store, const struct sgn_store_options *options,
-                            char *error, size_t error_bytes);
+enum sgn_err sgn_store_open(struct sgn_store **store,
+                            const struct sgn_store_options *options,
+                            char *error,
+                            size_t error_bytes);
 
 /* Commits what was accepted, ends the threads, writes the clean mark and frees everything; results
  * not polled are dropped. Waits for the disk. [loop] SGN_OK when the mark is durable; otherwise the
@@ -158,8 +161,10 @@ int sgn_store_event_fd(const struct sgn_store *store);
  *   SGN_ERR_INVALID    no writes or too many, an empty key, or a META key that begins with NUL (those
  *                      are the store's own);
  *   SGN_ERR_DISK_FULL, SGN_ERR_IO (see Failure above), SGN_ERR_NOMEM. */
-enum sgn_err sgn_store_submit(struct sgn_store *store, uint64_t token,
-                              const struct sgn_store_write *writes, uint32_t write_count);
+enum sgn_err sgn_store_submit(struct sgn_store *store,
+                              uint64_t token,
+                              const struct sgn_store_write *writes,
+                              uint32_t write_count);
 
 /* Moves up to `max` finished entries to `out`; returns how many. Never waits. [loop] */
 uint32_t sgn_store_poll(struct sgn_store *store, struct sgn_store_done *out, uint32_t max);
@@ -168,17 +173,23 @@ void sgn_store_done_release(struct sgn_store_done *done);
 /* Reads from memory only: never waits for a disk. [any]
  * SGN_OK, SGN_ERR_NOT_FOUND, SGN_ERR_CORRUPT, SGN_ERR_IO; SGN_ERR_BUSY: the answer may be on the
  * disk, use one of the others. *out needs releasing after SGN_OK only. */
-enum sgn_err sgn_store_get_cached(struct sgn_store *store, enum sgn_family family,
-                                  struct sgn_bytes key, struct sgn_store_value *out);
+enum sgn_err sgn_store_get_cached(struct sgn_store *store,
+                                  enum sgn_family family,
+                                  struct sgn_bytes key,
+                                  struct sgn_store_value *out);
 
 /* As above, but waits for the disk and never says SGN_ERR_BUSY. [any] */
-enum sgn_err sgn_store_get(struct sgn_store *store, enum sgn_family family, struct sgn_bytes key,
+enum sgn_err sgn_store_get(struct sgn_store *store,
+                           enum sgn_family family,
+                           struct sgn_bytes key,
                            struct sgn_store_value *out);
 void sgn_store_value_release(struct sgn_store_value *value);
 
 /* The same on a read thread; comes back as a READ. The key is copied. [loop]
  * SGN_ERR_BUSY (read_jobs_max), SGN_ERR_INVALID (an empty key, or one too long), SGN_ERR_NOMEM. */
-enum sgn_err sgn_store_get_async(struct sgn_store *store, uint64_t token, enum sgn_family family,
+enum sgn_err sgn_store_get_async(struct sgn_store *store,
+                                 uint64_t token,
+                                 enum sgn_family family,
                                  struct sgn_bytes key);
 
 /* One page of a family in key order on a read thread; comes back as a SCAN. Everything is copied.
@@ -190,12 +201,16 @@ enum sgn_err sgn_store_get_async(struct sgn_store *store, uint64_t token, enum s
  * SGN_ERR_BUSY (read_jobs_max), SGN_ERR_INVALID (a limit of 0, a bitmap of the wrong size,
  * `partitions` outside DATA, `heads_only` outside DATA and HINT, a prefix or `after` too long),
  * SGN_ERR_NOMEM. */
-enum sgn_err sgn_store_scan_async(struct sgn_store *store, uint64_t token,
-                                  const struct sgn_scan *scan, uint32_t partition_count);
+enum sgn_err sgn_store_scan_async(struct sgn_store *store,
+                                  uint64_t token,
+                                  const struct sgn_scan *scan,
+                                  uint32_t partition_count);
 
 /* The same page at once; waits for the disk. For start-up and tools. [any] */
-enum sgn_err sgn_store_scan(struct sgn_store *store, const struct sgn_scan *scan,
-                            uint32_t partition_count, struct sgn_store_done *out);
+enum sgn_err sgn_store_scan(struct sgn_store *store,
+                            const struct sgn_scan *scan,
+                            uint32_t partition_count,
+                            struct sgn_store_done *out);
 
 /* Takes the database's own lock for a moment; does not read the disk. [any] */
 void sgn_store_stats(struct sgn_store *store, struct sgn_store_stats *stats);

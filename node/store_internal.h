@@ -19,14 +19,14 @@
 #include "ring/core/check.h"
 #include "ring/core/key.h"
 
-#define STORE_FAMILY_COUNT 4u
-#define STORE_TRAILER_BYTES 4u /* CRC32C over key and value, little-endian, behind the value. */
-#define STORE_KEY_BYTES_MAX 2048u /* Tree keys: a full key and 10 bytes. */
+#define STORE_FAMILY_COUNT     4u
+#define STORE_TRAILER_BYTES    4u /* CRC32C over key and value, little-endian, behind the value. */
+#define STORE_KEY_BYTES_MAX    2048u /* Tree keys: a full key and 10 bytes. */
 #define STORE_READ_THREADS_MAX 64u
 #define STORE_ERROR_TEXT_BYTES 400u
 /* Groups beyond this wait for the next sync: a batch is a second copy in memory. */
 #define STORE_GROUP_BYTES_MAX ((uint64_t)32 << 20)
-#define STORE_SPACE_CHECK_MS 50u
+#define STORE_SPACE_CHECK_MS  50u
 /* Results waiting to be polled; past it the read threads pause. */
 #define STORE_RESULT_BYTES_MAX ((uint64_t)256 << 20)
 
@@ -61,7 +61,7 @@ struct store_unit {
 
 struct store_read {
     struct store_job job;
-    struct sgn_scan scan;  /* SCAN: its slices point into data. READ: prefix is the key. */
+    struct sgn_scan scan; /* SCAN: its slices point into data. READ: prefix is the key. */
     uint32_t partition_count;
     uint8_t data[];
 };
@@ -71,8 +71,8 @@ struct store_commit {
     bool started;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct store_queue queue; /* Guarded by lock. */
-    bool ending;              /* Guarded by lock. */
+    struct store_queue queue;    /* Guarded by lock. */
+    bool ending;                 /* Guarded by lock. */
     rocksdb_writebatch_t *batch; /* The commit thread's. */
     uint64_t space_checked_ms;   /* The commit thread's, with the next. */
     uint64_t space_left;         /* Bytes that may still be written before looking again. */
@@ -109,14 +109,14 @@ struct sgn_store {
 
     rocksdb_t *db;
     rocksdb_cache_t *cache;
-    rocksdb_column_family_handle_t *default_handle; /* Always there, never used. */
+    rocksdb_column_family_handle_t *default_handle;              /* Always there, never used. */
     rocksdb_column_family_handle_t *handles[STORE_FAMILY_COUNT]; /* By enum sgn_family. */
     rocksdb_writeoptions_t *write_options;
     rocksdb_readoptions_t *read_all;
     rocksdb_readoptions_t *read_memory;
 
-    _Atomic int state;      /* enum sgn_store_state. STOPPED is never left. */
-    _Atomic int stop_error; /* What submits answer once stopped. */
+    _Atomic int state;                      /* enum sgn_store_state. STOPPED is never left. */
+    _Atomic int stop_error;                 /* What submits answer once stopped. */
     char stop_text[STORE_ERROR_TEXT_BYTES]; /* Written before state becomes STOPPED, then fixed. */
     struct store_counters counters;
     struct store_commit commit;
@@ -127,15 +127,21 @@ struct sgn_store {
 /* store.c: turns a RocksDB message into a code; frees it. `text` (may be NULL) gets a copy. */
 enum sgn_err store_error_take(char *message, char *text, size_t text_bytes);
 /* The value without its trailer; false, and counted, if the trailer does not agree. */
-bool store_value_check(struct sgn_store *store, struct sgn_bytes key, struct sgn_bytes stored,
+bool store_value_check(struct sgn_store *store,
+                       struct sgn_bytes key,
+                       struct sgn_bytes stored,
                        struct sgn_bytes *value);
 uint32_t store_value_crc(struct sgn_bytes key, struct sgn_bytes value);
 uint64_t store_now_ms(void);
-bool store_thread_start(pthread_t *thread, void *(*body)(void *), struct sgn_store *store,
+bool store_thread_start(pthread_t *thread,
+                        void *(*body)(void *),
+                        struct sgn_store *store,
                         const char *name);
 
 /* store_meta.c: checks whose directory this is, then makes this start durable. */
-enum sgn_err store_meta_begin(struct sgn_store *store, bool log_was_cut, char *error,
+enum sgn_err store_meta_begin(struct sgn_store *store,
+                              bool log_was_cut,
+                              char *error,
                               size_t error_bytes);
 /* Writes the clean mark. */
 enum sgn_err store_meta_end(struct sgn_store *store);
@@ -154,7 +160,9 @@ struct store_job *store_queue_pop(struct store_queue *queue);
 
 /* store_scan.c */
 bool store_scan_valid(const struct sgn_scan *scan, uint32_t partition_count);
-void store_scan_run(struct sgn_store *store, const struct sgn_scan *scan, uint32_t partition_count,
+void store_scan_run(struct sgn_store *store,
+                    const struct sgn_scan *scan,
+                    uint32_t partition_count,
                     struct sgn_store_done *out);
 
 #endif

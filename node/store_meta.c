@@ -11,9 +11,9 @@
 
 #include "node/store_internal.h"
 
-#define IDENTITY_KEY_BYTES 9u
+#define IDENTITY_KEY_BYTES  9u
 #define IDENTITY_HEAD_BYTES 26u
-#define IDENTITY_BYTES_MAX (IDENTITY_HEAD_BYTES + SGN_STORE_RING_NAME_BYTES_MAX)
+#define IDENTITY_BYTES_MAX  (IDENTITY_HEAD_BYTES + SGN_STORE_RING_NAME_BYTES_MAX)
 
 static const char identity_key[IDENTITY_KEY_BYTES] = {0, 'i', 'd', 'e', 'n', 't', 'i', 't', 'y'};
 static const char guest_key[] = "guest"; /* The engine's (ring/core/engine.h). */
@@ -50,18 +50,26 @@ static bool identity_decode(struct sgn_bytes bytes, struct identity_record *reco
            record->home_generation > 0 && record->home_generation < SGN_STORE_GUEST_BIT;
 }
 
-static void batch_put(struct sgn_store *store, rocksdb_writebatch_t *batch, struct sgn_bytes key,
+static void batch_put(struct sgn_store *store,
+                      rocksdb_writebatch_t *batch,
+                      struct sgn_bytes key,
                       struct sgn_sink *sink)
 {
     uint32_t crc = store_value_crc(key, sgn_sink_bytes(sink));
     sgn_sink_uint(sink, crc, STORE_TRAILER_BYTES);
     SGN_ASSERT(!sink->full);
-    rocksdb_writebatch_put_cf(batch, store->handles[SGN_FAMILY_META], key.ptr, key.count,
-                              (const char *)sink->ptr, sink->count);
+    rocksdb_writebatch_put_cf(batch,
+                              store->handles[SGN_FAMILY_META],
+                              key.ptr,
+                              key.count,
+                              (const char *)sink->ptr,
+                              sink->count);
 }
 
 /* Durable when it returns, whatever the option for other writes says. */
-static enum sgn_err identity_write(struct sgn_store *store, bool clean, char *text,
+static enum sgn_err identity_write(struct sgn_store *store,
+                                   bool clean,
+                                   char *text,
                                    size_t text_bytes)
 {
     const struct sgn_store_identity *identity = &store->identity;
@@ -96,7 +104,9 @@ static enum sgn_err identity_write(struct sgn_store *store, bool clean, char *te
 }
 
 /* Reads a META entry into `raw`; sgn_store_get's errors. */
-static enum sgn_err meta_read(struct sgn_store *store, struct sgn_bytes key, uint8_t *raw,
+static enum sgn_err meta_read(struct sgn_store *store,
+                              struct sgn_bytes key,
+                              uint8_t *raw,
                               size_t *raw_bytes)
 {
     struct sgn_store_value value;
@@ -160,35 +170,50 @@ static enum sgn_err guest_read(struct sgn_store *store, uint32_t *generation)
 
 /* The checks that come before anything is changed. */
 static enum sgn_err identity_check(const struct sgn_store *store,
-                                   const struct identity_record *record, char *error,
+                                   const struct identity_record *record,
+                                   char *error,
                                    size_t error_bytes)
 {
     if (record->format > SGN_STORE_FORMAT) {
-        snprintf(error, error_bytes,
+        snprintf(error,
+                 error_bytes,
                  "data directory %s has format %" PRIu32 ", and this program knows formats up to "
                  "%u: start a newer signet-node on it",
-                 store->directory, record->format, SGN_STORE_FORMAT);
+                 store->directory,
+                 record->format,
+                 SGN_STORE_FORMAT);
         return SGN_ERR_FORMAT;
     }
     bool same_ring = sgn_bytes_equal(record->ring_name, sgn_bytes_str(store->ring_name));
     if (!same_ring || record->node != store->options.node) {
-        snprintf(error, error_bytes,
-                 "data directory %s belongs to node %" PRIu32 " of ring '%.*s', not to node %" PRIu32
+        snprintf(error,
+                 error_bytes,
+                 "data directory %s belongs to node %" PRIu32
+                 " of ring '%.*s', not to node %" PRIu32
                  " of ring '%s': give this node a directory of its own",
-                 store->directory, record->node, (int)record->ring_name.count,
-                 (const char *)record->ring_name.ptr, store->options.node, store->ring_name);
+                 store->directory,
+                 record->node,
+                 (int)record->ring_name.count,
+                 (const char *)record->ring_name.ptr,
+                 store->options.node,
+                 store->ring_name);
         return SGN_ERR_WRONG_RING;
     }
     return SGN_OK;
 }
 
-static enum sgn_err unreadable(const struct sgn_store *store, enum sgn_err err, char *error,
+static enum sgn_err unreadable(const struct sgn_store *store,
+                               enum sgn_err err,
+                               char *error,
                                size_t error_bytes)
 {
-    snprintf(error, error_bytes,
-             "data directory %s has no readable identity (%s): move it away and start with an empty "
-             "one; the other replicas fill it",
-             store->directory, sgn_err_text(err));
+    snprintf(
+        error,
+        error_bytes,
+        "data directory %s has no readable identity (%s): move it away and start with an empty "
+        "one; the other replicas fill it",
+        store->directory,
+        sgn_err_text(err));
     return err;
 }
 
@@ -215,7 +240,9 @@ static enum sgn_err identity_raise(struct sgn_store *store, const struct identit
     return SGN_OK;
 }
 
-enum sgn_err store_meta_begin(struct sgn_store *store, bool log_was_cut, char *error,
+enum sgn_err store_meta_begin(struct sgn_store *store,
+                              bool log_was_cut,
+                              char *error,
                               size_t error_bytes)
 {
     uint8_t raw[1024]; /* Room for a newer format's. */
@@ -235,15 +262,15 @@ enum sgn_err store_meta_begin(struct sgn_store *store, bool log_was_cut, char *e
         err = identity_raise(store, &record);
     }
     if (err != SGN_OK) {
-        return unreadable(store, err == SGN_ERR_NOT_FOUND ? SGN_ERR_CORRUPT : err, error,
-                          error_bytes);
+        return unreadable(
+            store, err == SGN_ERR_NOT_FOUND ? SGN_ERR_CORRUPT : err, error, error_bytes);
     }
     store->identity.log_was_cut = log_was_cut;
     char text[STORE_ERROR_TEXT_BYTES / 2];
     err = identity_write(store, false, text, sizeof(text));
     if (err != SGN_OK) {
-        snprintf(error, error_bytes, "data directory %s cannot be written: %s", store->directory,
-                 text);
+        snprintf(
+            error, error_bytes, "data directory %s cannot be written: %s", store->directory, text);
     }
     return err;
 }

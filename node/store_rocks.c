@@ -12,14 +12,14 @@ static const char *const family_names[STORE_FAMILY_COUNT + 1] = {
     [STORE_FAMILY_COUNT] = "default",
 };
 
-#define HANDLE_COUNT (STORE_FAMILY_COUNT + 1)
-#define MIB ((size_t)1 << 20)
+#define HANDLE_COUNT   (STORE_FAMILY_COUNT + 1)
+#define MIB            ((size_t)1 << 20)
 #define OPEN_FILES_MAX 512
 /* Replaying the log is what a start after a crash waits for. */
-#define LOG_BYTES_MAX (128 * MIB)
+#define LOG_BYTES_MAX      (128 * MIB)
 #define BLOOM_BITS_PER_KEY 10.0
-#define LOG_LEVEL_WARN 2
-#define MEMORY_TIER 1 /* kBlockCacheTier: memory tables and block cache. */
+#define LOG_LEVEL_WARN     2
+#define MEMORY_TIER        1 /* kBlockCacheTier: memory tables and block cache. */
 
 enum sgn_err store_error_take(char *message, char *text, size_t text_bytes)
 {
@@ -111,7 +111,9 @@ static rocksdb_options_t *family_options(const struct sgn_store *store, uint32_t
     return o;
 }
 
-static enum sgn_err open_once(struct sgn_store *store, int recovery_mode, char *text,
+static enum sgn_err open_once(struct sgn_store *store,
+                              int recovery_mode,
+                              char *text,
                               size_t text_bytes)
 {
     rocksdb_options_t *database = database_options(recovery_mode);
@@ -121,9 +123,12 @@ static enum sgn_err open_once(struct sgn_store *store, int recovery_mode, char *
         families[i] = family_options(store, i);
     }
     char *message = NULL;
-    store->db = rocksdb_open_column_families(database, store->directory, (int)HANDLE_COUNT,
+    store->db = rocksdb_open_column_families(database,
+                                             store->directory,
+                                             (int)HANDLE_COUNT,
                                              family_names,
-                                             (const rocksdb_options_t *const *)families, handles,
+                                             (const rocksdb_options_t *const *)families,
+                                             handles,
                                              &message);
     for (uint32_t i = 0; i < HANDLE_COUNT; i++) {
         rocksdb_options_destroy(families[i]);
@@ -146,7 +151,8 @@ static bool families_known(const struct sgn_store *store)
     char *message = NULL;
     char **names = rocksdb_list_column_families(options, store->directory, &count, &message);
     rocksdb_options_destroy(options);
-    if (message != NULL) { /* Not a database yet, or a broken one: opening tells. The list is empty. */
+    if (message !=
+        NULL) { /* Not a database yet, or a broken one: opening tells. The list is empty. */
         rocksdb_free(message);
     }
     bool known = true;
@@ -161,29 +167,41 @@ static bool families_known(const struct sgn_store *store)
     return known;
 }
 
-static void open_explain(const struct sgn_store *store, enum sgn_err err, const char *text,
-                         char *error, size_t error_bytes)
+static void open_explain(const struct sgn_store *store,
+                         enum sgn_err err,
+                         const char *text,
+                         char *error,
+                         size_t error_bytes)
 {
     const char *directory = store->directory;
     switch ((int)err) {
     case SGN_ERR_IN_USE:
-        snprintf(error, error_bytes,
-                 "data directory %s is in use by another process: stop that node first", directory);
-        break;
-    case SGN_ERR_FORMAT:
-        snprintf(error, error_bytes,
-                 "data directory %s was written by a newer program: start a newer signet-node on it",
+        snprintf(error,
+                 error_bytes,
+                 "data directory %s is in use by another process: stop that node first",
                  directory);
         break;
+    case SGN_ERR_FORMAT:
+        snprintf(
+            error,
+            error_bytes,
+            "data directory %s was written by a newer program: start a newer signet-node on it",
+            directory);
+        break;
     case SGN_ERR_CORRUPT:
-        snprintf(error, error_bytes,
+        snprintf(error,
+                 error_bytes,
                  "data directory %s is damaged (%s): move it away and start with an empty one; the "
                  "other replicas fill it",
-                 directory, text);
+                 directory,
+                 text);
         break;
     case SGN_ERR_DISK_FULL:
-        snprintf(error, error_bytes, "data directory %s is on a full disk: free some space (%s)",
-                 directory, text);
+        snprintf(error,
+                 error_bytes,
+                 "data directory %s is on a full disk: free some space (%s)",
+                 directory,
+                 text);
         break;
     default:
         snprintf(error, error_bytes, "data directory %s cannot be opened: %s", directory, text);
@@ -195,7 +213,9 @@ static void open_explain(const struct sgn_store *store, enum sgn_err err, const 
  * short end is dropped by the first mode. Garbage, such as pages of the last write that did not make
  * it, fails it; the second mode then keeps everything before the garbage. It alone would do, but
  * would be silent about rot in the middle, which eats acknowledged writes: hence the two steps. */
-static enum sgn_err open_recover(struct sgn_store *store, bool *log_was_cut, char *text,
+static enum sgn_err open_recover(struct sgn_store *store,
+                                 bool *log_was_cut,
+                                 char *text,
                                  size_t text_bytes)
 {
     *log_was_cut = false;
@@ -208,7 +228,9 @@ static enum sgn_err open_recover(struct sgn_store *store, bool *log_was_cut, cha
     return err;
 }
 
-enum sgn_err store_rocks_open(struct sgn_store *store, bool *log_was_cut, char *error,
+enum sgn_err store_rocks_open(struct sgn_store *store,
+                              bool *log_was_cut,
+                              char *error,
                               size_t error_bytes)
 {
     char text[STORE_ERROR_TEXT_BYTES / 2] = "";

@@ -6,7 +6,9 @@
 
 /* Opens the database with its families. On failure nothing is left open; `error` has a sentence.
  * *log_was_cut: see struct sgn_store_identity. */
-enum sgn_err store_rocks_open(struct sgn_store *store, bool *log_was_cut, char *error,
+enum sgn_err store_rocks_open(struct sgn_store *store,
+                              bool *log_was_cut,
+                              char *error,
                               size_t error_bytes);
 
 /* Moves the memory tables to files, so that the next start has no log to replay. */

@@ -6,10 +6,10 @@
 #include "ring/core/items.h"
 #include "ring/core/key.h"
 
-#define SCAN_FIRST_BYTES 4096u
+#define SCAN_FIRST_BYTES      4096u
 #define RECORD_HEAD_BYTES_MIN 4u /* ring/core/record.h: format, two counts, zero. */
-#define RECORD_ENTRY_BYTES 16u
-#define RECORD_SIBLING_BYTES 44u
+#define RECORD_ENTRY_BYTES    16u
+#define RECORD_SIBLING_BYTES  44u
 
 bool store_scan_valid(const struct sgn_scan *scan, uint32_t partition_count)
 {
@@ -34,7 +34,8 @@ bool store_scan_valid(const struct sgn_scan *scan, uint32_t partition_count)
            scan->partitions.count == (partition_count + 7) / 8;
 }
 
-static bool partition_wanted(const struct sgn_scan *scan, uint32_t partition_count,
+static bool partition_wanted(const struct sgn_scan *scan,
+                             uint32_t partition_count,
                              struct sgn_bytes key)
 {
     if (scan->partitions.count == 0) {
@@ -93,7 +94,8 @@ struct scan_page {
 enum scan_step { SCAN_ON, SCAN_PAGE_FULL, SCAN_FAILED };
 
 /* Looks at one entry. Only an entry that was dealt with moves `after` on. */
-static enum scan_step page_take(struct scan_page *page, struct sgn_bytes key,
+static enum scan_step page_take(struct scan_page *page,
+                                struct sgn_bytes key,
                                 struct sgn_bytes stored)
 {
     const struct sgn_scan *scan = page->scan;
@@ -105,7 +107,8 @@ static enum scan_step page_take(struct scan_page *page, struct sgn_bytes key,
     bool own = scan->family == SGN_FAMILY_META && key.count > 0 && *(const uint8_t *)key.ptr == 0;
     if (!own && partition_wanted(scan, page->partition_count, key)) {
         bool good = store_value_check(page->store, key, stored, &value);
-        bool no_record = scan->family == SGN_FAMILY_HINT && value.count == 0; /* "What DATA holds." */
+        bool no_record =
+            scan->family == SGN_FAMILY_HINT && value.count == 0; /* "What DATA holds." */
         if (good && scan->heads_only && !no_record && !head_cut(&value)) {
             atomic_fetch_add(&page->store->counters.corrupt, 1);
             good = false;
@@ -222,7 +225,9 @@ static void page_finish(struct scan_page *page)
     out->after = sgn_bytes_of(page->items.ptr + items_bytes, page->after_bytes);
 }
 
-void store_scan_run(struct sgn_store *store, const struct sgn_scan *scan, uint32_t partition_count,
+void store_scan_run(struct sgn_store *store,
+                    const struct sgn_scan *scan,
+                    uint32_t partition_count,
                     struct sgn_store_done *out)
 {
     SGN_ASSERT(store_scan_valid(scan, partition_count));
@@ -248,8 +253,10 @@ void store_scan_run(struct sgn_store *store, const struct sgn_scan *scan, uint32
     rocksdb_readoptions_destroy(options);
 }
 
-enum sgn_err sgn_store_scan(struct sgn_store *store, const struct sgn_scan *scan,
-                            uint32_t partition_count, struct sgn_store_done *out)
+enum sgn_err sgn_store_scan(struct sgn_store *store,
+                            const struct sgn_scan *scan,
+                            uint32_t partition_count,
+                            struct sgn_store_done *out)
 {
     *out = (struct sgn_store_done){.type = SGN_STORE_DONE_SCAN, .err = SGN_ERR_INVALID};
     if (store_scan_valid(scan, partition_count)) {

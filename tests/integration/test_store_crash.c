@@ -1,12 +1,12 @@
 /* A real store on real files, killed and cut off from power at random moments.
  *
- * A child writes units 1, 2, 3 ... and says through a pipe which were acknowledged. Unit t writes
- * key t % KEYS in the data and hint families, deletes or writes a tree entry, and notes t under
- * "last". Everything in it follows from t. So after a restart "last" alone says what all the rest
- * must be: units are whole, in order, none missing, and last >= every acknowledged t.
+ * A child (tests/lib/store_child.h) writes units 1, 2, 3 ... and says which were acknowledged. Unit
+ * t writes key t % CHILD_KEYS in the data and hint families, deletes or writes a tree entry, and
+ * notes t under "last". So after a restart "last" alone says what all the rest must be: units are
+ * whole, in order, none missing, and last >= every acknowledged t.
  *
- * The negative control runs the same with syncs off: there acknowledged units must get lost, or this
- * test could not see a loss. */
+ * The negative control runs the same with syncs off: there acknowledged units must get lost, or
+ * this test could not see a loss. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -23,18 +23,10 @@
 #include "node/store.h"
 #include "ring/core/prng.h"
 #include "tests/lib/powercut.h"
+#include "tests/lib/store_child.h"
 
-#define KEYS 199u
-#define IN_FLIGHT_MAX 64u
-#define VALUE_BYTES_MAX ((size_t)300 << 10)
 #define ROUNDS 24u
-#define MIB ((uint64_t)1 << 20)
-
-struct report {
-    uint64_t token; /* 0: the child could not open its store. */
-    int32_t err;
-    int32_t at_submit;
-};
+#define MIB    ((uint64_t)1 << 20)
 
 static char root[256];
 static char data_directory[300];
@@ -52,107 +44,11 @@ static unsigned failures;
         }                                                                                          \
     } while (0)
 
-static struct sgn_store_options options_for(const char *directory, enum sgn_store_sync sync)
-{
-    return (struct sgn_store_options){
-        .directory = directory,
-        .ring_name = "crash",
-        .node = 7,
-        .disk_reserve_bytes = MIB,
-        .block_cache_bytes = 16 * MIB,
-        .sync = sync,
-    };
-}
-
-static struct sgn_bytes data_key(uint64_t t, char *text)
-{
-    int count = snprintf(text, 32, "bucket%ckey-%03" PRIu64, 0, t % KEYS);
-    return sgn_bytes_of(text, (size_t)count);
-}
-
-/* The one value that unit t writes. */
-static struct sgn_bytes value_of(uint64_t t, uint8_t *raw)
-{
-    struct sgn_prng prng = {.state = t * 1000003};
-    uint64_t kind = sgn_prng_below(&prng, 100);
-    size_t count = 8 + (size_t)sgn_prng_below(&prng, kind == 0   ? VALUE_BYTES_MAX - 8
-                                                     : kind < 8 ? 40000
-                                                                : 1500);
-    memcpy(raw, &t, 8);
-    for (size_t i = 8; i < count; i++) {
-        raw[i] = (uint8_t)(i % 8 == 0 ? sgn_prng_next(&prng) : raw[i - 8] * 5u + 1u);
-    }
-    return sgn_bytes_of(raw, count);
-}
-
-static enum sgn_err unit_submit(struct sgn_store *store, uint64_t t, uint8_t *raw)
-{
-    char key[32];
-    struct sgn_bytes full_key = data_key(t, key);
-    struct sgn_bytes value = value_of(t, raw);
-    struct sgn_bytes number = sgn_bytes_of(&t, sizeof(t));
-    bool gone = t % 3 == 0;
-    const struct sgn_store_write writes[4] = {
-        {.family = SGN_FAMILY_DATA, .key = full_key, .value = value},
-        {.family = SGN_FAMILY_HINT, .key = full_key, .value = number},
-        {.family = SGN_FAMILY_TREE, .key = full_key, .value = number, .is_delete = gone},
-        {.family = SGN_FAMILY_META, .key = sgn_bytes_str("last"), .value = number},
-    };
-    return sgn_store_submit(store, t, writes, 4);
-}
-
-static void report_send(int fd, uint64_t token, enum sgn_err err, int at_submit)
-{
-    struct report report = {.token = token, .err = err, .at_submit = at_submit};
-    if (write(fd, &report, sizeof(report)) != (ssize_t)sizeof(report)) {
-        _exit(3);
-    }
-}
-
-/* The child: never ends by itself. A refused unit is not tried again: the numbers stay in order. */
-static int child_main(const char *directory, uint64_t first, int fd, enum sgn_store_sync sync)
-{
-    struct sgn_store *store;
-    struct sgn_store_options options = options_for(directory, sync);
-    char error[SGN_STORE_ERROR_BYTES];
-    enum sgn_err err = sgn_store_open(&store, &options, error, sizeof(error));
-    if (err != SGN_OK) {
-        fprintf(stderr, "child: %s\n", error);
-        report_send(fd, 0, err, 0);
-        return 2;
-    }
-    uint8_t *raw = malloc(VALUE_BYTES_MAX);
-    uint64_t next = first;
-    uint32_t flying = 0;
-    while (raw != NULL) {
-        while (flying < IN_FLIGHT_MAX) {
-            err = unit_submit(store, next, raw);
-            if (err != SGN_OK) {
-                report_send(fd, next, err, 1);
-                usleep(20000);
-                break;
-            }
-            next++;
-            flying++;
-        }
-        struct pollfd wait = {.fd = sgn_store_event_fd(store), .events = POLLIN};
-        (void)poll(&wait, 1, 20);
-        struct sgn_store_done done[IN_FLIGHT_MAX];
-        uint32_t count = sgn_store_poll(store, done, IN_FLIGHT_MAX);
-        for (uint32_t i = 0; i < count; i++) {
-            report_send(fd, done[i].token, done[i].err, 0);
-            sgn_store_done_release(&done[i]);
-            flying--;
-        }
-    }
-    return 2;
-}
-
 struct child {
     pid_t pid;
     int fd;
     struct powercut_map *map;
-    uint64_t acked;    /* The highest acknowledged. */
+    uint64_t acked; /* The highest acknowledged. */
     uint64_t acks;
     uint64_t refused;
     enum sgn_err refusal; /* The last one. */
@@ -181,15 +77,21 @@ static void child_start(struct child *child, uint64_t first, enum sgn_store_sync
         setenv("SGN_FAULT_MAP", map_path, 1);
         setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0", 1);
         close(pipe_fds[0]);
-        execl(self_path, self_path, "child", data_directory, number, fd_text,
-              sync == SGN_STORE_SYNC ? "sync" : "nosync", (char *)NULL);
+        execl(self_path,
+              self_path,
+              "child",
+              data_directory,
+              number,
+              fd_text,
+              sync == SGN_STORE_SYNC ? "sync" : "nosync",
+              (char *)NULL);
         _exit(4);
     }
     close(pipe_fds[1]);
     child->fd = pipe_fds[0];
 }
 
-static void report_take(struct child *child, const struct report *report)
+static void report_take(struct child *child, const struct child_report *report)
 {
     if (report->token == 0) {
         child->opened = false;
@@ -221,7 +123,7 @@ static void child_listen(struct child *child, uint64_t for_ms, uint64_t enough)
             return;
         }
         struct pollfd wait = {.fd = child->fd, .events = POLLIN};
-        struct report report;
+        struct child_report report;
         if (poll(&wait, 1, 5) <= 0) {
             continue;
         }
@@ -236,7 +138,7 @@ static void child_listen(struct child *child, uint64_t for_ms, uint64_t enough)
 /* Kills it and hears what it said before. */
 static void child_kill(struct child *child)
 {
-    struct report report;
+    struct child_report report;
     kill(child->pid, SIGKILL);
     waitpid(child->pid, NULL, 0);
     while (read(child->fd, &report, sizeof(report)) == (ssize_t)sizeof(report)) {
@@ -263,8 +165,8 @@ static uint64_t number_at(struct sgn_store *store, enum sgn_family family, struc
 static void unit_verify(struct sgn_store *store, uint64_t t, uint8_t *raw)
 {
     char key[32];
-    struct sgn_bytes full_key = data_key(t, key);
-    struct sgn_bytes wanted = value_of(t, raw);
+    struct sgn_bytes full_key = child_key(t, key);
+    struct sgn_bytes wanted = child_value(t, raw);
     struct sgn_store_value value;
     enum sgn_err err = sgn_store_get(store, SGN_FAMILY_DATA, full_key, &value);
     EXPECT(err == SGN_OK, "unit %" PRIu64 ": %s", t, sgn_err_name(err));
@@ -282,7 +184,7 @@ static void unit_verify(struct sgn_store *store, uint64_t t, uint8_t *raw)
 static uint64_t store_verify(uint32_t *incarnation, uint32_t *generation, bool was_open)
 {
     struct sgn_store *store;
-    struct sgn_store_options options = options_for(data_directory, SGN_STORE_SYNC);
+    struct sgn_store_options options = child_options(data_directory, SGN_STORE_SYNC);
     char error[SGN_STORE_ERROR_BYTES];
     enum sgn_err err = sgn_store_open(&store, &options, error, sizeof(error));
     if (err != SGN_OK) {
@@ -296,8 +198,8 @@ static uint64_t store_verify(uint32_t *incarnation, uint32_t *generation, bool w
     *incarnation = identity.incarnation;
     *generation = identity.home_generation;
     uint64_t last = number_at(store, SGN_FAMILY_META, sgn_bytes_str("last"));
-    uint8_t *raw = malloc(VALUE_BYTES_MAX);
-    for (uint64_t back = 0; raw != NULL && back < KEYS && back < last; back++) {
+    uint8_t *raw = malloc(CHILD_VALUE_BYTES_MAX);
+    for (uint64_t back = 0; raw != NULL && back < CHILD_KEYS && back < last; back++) {
         unit_verify(store, last - back, raw);
     }
     free(raw);
@@ -351,15 +253,20 @@ static void rounds_power_cut(struct sgn_prng *prng)
         EXPECT(child.opened || early, "round %u: the child did not run", round);
         uint64_t found = store_verify(&incarnation, &generation, child.acks > 0);
         EXPECT(found >= child.acked && found >= last,
-               "round %u: unit %" PRIu64 " was acknowledged, %" PRIu64 " is the last found", round,
-               child.acked > last ? child.acked : last, found);
+               "round %u: unit %" PRIu64 " was acknowledged, %" PRIu64 " is the last found",
+               round,
+               child.acked > last ? child.acked : last,
+               found);
         last = found;
         acks += child.acks;
         cut_total += cut > 0 ? (uint64_t)cut : 0;
     }
-    printf("power cut: %u rounds, %" PRIu64 " units acknowledged, %" PRIu64
-           " found, %" PRIu64 " unsynced bytes cut off\n",
-           ROUNDS, acks, last, cut_total);
+    printf("power cut: %u rounds, %" PRIu64 " units acknowledged, %" PRIu64 " found, %" PRIu64
+           " unsynced bytes cut off\n",
+           ROUNDS,
+           acks,
+           last,
+           cut_total);
     EXPECT(acks > ROUNDS && cut_total > 0, "the rounds did not do much");
 }
 
@@ -376,7 +283,9 @@ static void negative_control(void)
     uint64_t found = store_verify(&incarnation, &generation, true);
     printf("negative control, syncs off: %" PRIu64 " acknowledged, %" PRIu64 " found, %" PRId64
            " bytes cut off\n",
-           child.acked, found, cut);
+           child.acked,
+           found,
+           cut);
     EXPECT(found < child.acked, "a store that does not sync lost nothing: the test is blind");
 }
 
@@ -394,18 +303,28 @@ static void fault_once(const char *what, bool in_sync, int fail_errno, int64_t n
     child_kill(&child);
     enum sgn_err told = fail_errno == ENOSPC ? SGN_ERR_DISK_FULL : SGN_ERR_IO;
     EXPECT(failed == 1, "%s: the fault was not met", what);
-    EXPECT(child.refused > 0 && child.refusal == told, "%s: refusal %s", what,
+    EXPECT(child.refused > 0 && child.refusal == told,
+           "%s: refusal %s",
+           what,
            sgn_err_name(child.refusal));
     EXPECT(child.acks_after_refusal == 0, "%s: acknowledged after the failure", what);
     (void)powercut_apply(data_directory, map_path, child.map, POWERCUT_KEEP_ENTRIES);
     uint32_t incarnation = 0;
     uint32_t generation = 0;
     uint64_t found = store_verify(&incarnation, &generation, true);
-    EXPECT(found >= child.acked, "%s: %" PRIu64 " acknowledged, %" PRIu64 " found", what,
-           child.acked, found);
+    EXPECT(found >= child.acked,
+           "%s: %" PRIu64 " acknowledged, %" PRIu64 " found",
+           what,
+           child.acked,
+           found);
     printf("%s at call %" PRId64 ": %" PRIu64 " acknowledged, %" PRIu64 " found, then %" PRIu64
            " refusals with %s\n",
-           what, nth, child.acked, found, child.refused, sgn_err_name(child.refusal));
+           what,
+           nth,
+           child.acked,
+           found,
+           child.refused,
+           sgn_err_name(child.refusal));
 }
 
 /* Space runs low and comes back: refusals in between, no restart. */
@@ -419,7 +338,8 @@ static void space_low(void)
     child_listen(&child, 300, 0);
     uint64_t refused = child.refused;
     uint64_t acks_while_full = child.acks_after_refusal;
-    EXPECT(refused > 0 && child.refusal == SGN_ERR_DISK_FULL, "refusal %s",
+    EXPECT(refused > 0 && child.refusal == SGN_ERR_DISK_FULL,
+           "refusal %s",
            sgn_err_name(child.refusal));
     EXPECT(acks_while_full == 0, "%" PRIu64 " acknowledged without space", acks_while_full);
     atomic_store(&child.map->free_bytes, 0);
@@ -427,15 +347,18 @@ static void space_low(void)
     EXPECT(child.acks_after_refusal >= 10, "writes did not resume");
     child_kill(&child);
     printf("low space: %" PRIu64 " refusals, then %" PRIu64 " acknowledged with space back\n",
-           child.refused, child.acks_after_refusal);
+           child.refused,
+           child.acks_after_refusal);
     powercut_end(map_path, child.map);
 }
 
 int main(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[1], "child") == 0) {
-        return child_main(argv[2], strtoull(argv[3], NULL, 10), atoi(argv[4]),
-                          strcmp(argv[5], "sync") == 0 ? SGN_STORE_SYNC : SGN_STORE_NO_SYNC);
+        return child_run(argv[2],
+                         strtoull(argv[3], NULL, 10),
+                         (int)strtol(argv[4], NULL, 10),
+                         strcmp(argv[5], "sync") == 0 ? SGN_STORE_SYNC : SGN_STORE_NO_SYNC);
     }
     struct sgn_prng prng = {.state = argc > 1 ? strtoull(argv[1], NULL, 10) : now_ms()};
     printf("seed %" PRIu64 " (give it as the argument to repeat the choices)\n", prng.state);
@@ -464,7 +387,10 @@ int main(int argc, char **argv)
     if (failures == 0) {
         files_remove();
     }
-    printf("%s: %u failures%s%s\n", failures == 0 ? "passed" : "FAILED", failures,
-           failures == 0 ? "" : ", files kept in ", failures == 0 ? "" : root);
+    printf("%s: %u failures%s%s\n",
+           failures == 0 ? "passed" : "FAILED",
+           failures,
+           failures == 0 ? "" : ", files kept in ",
+           failures == 0 ? "" : root);
     return failures == 0 ? 0 : 1;
 }

@@ -14,8 +14,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define POWERCUT_FILES_MAX 4096u
-#define POWERCUT_NAMES_MAX 1024u
+#define POWERCUT_FILES_MAX  4096u
+#define POWERCUT_NAMES_MAX  1024u
 #define POWERCUT_NAME_BYTES 56u
 
 struct powercut_file {
@@ -56,7 +56,9 @@ struct powercut_map *powercut_begin(const char *directory, const char *map_path)
 enum powercut_entries { POWERCUT_KEEP_ENTRIES, POWERCUT_UNDO_ENTRIES };
 
 /* Applies the cut and unmaps. Returns the number of bytes cut off, or -1 on failure. */
-int64_t powercut_apply(const char *directory, const char *map_path, struct powercut_map *map,
+int64_t powercut_apply(const char *directory,
+                       const char *map_path,
+                       struct powercut_map *map,
                        enum powercut_entries entries);
 
 /* Forgets the map without a cut. */

@@ -1,6 +1,4 @@
 /* The test's side of powercut.h: before the program runs, and after it was killed. */
-#include "tests/lib/powercut.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_BYTES (PATH_MAX + 64)
+#include "tests/lib/powercut.h"
+
+#define PATH_BYTES      (PATH_MAX + 64)
 #define PATH_LONG_BYTES (PATH_BYTES + 320) /* One of the above, and a name. */
 
 /* Removes the files of a folder, not the folder. */
@@ -132,7 +132,9 @@ static bool entries_undo(const char *directory, const char *grave, const struct 
     return rmdir(directory) == 0 && rename(fresh, directory) == 0;
 }
 
-int64_t powercut_apply(const char *directory, const char *map_path, struct powercut_map *map,
+int64_t powercut_apply(const char *directory,
+                       const char *map_path,
+                       struct powercut_map *map,
                        enum powercut_entries entries)
 {
     char grave[PATH_BYTES];

@@ -1,95 +1,8 @@
-#include <criterion/criterion.h>
-#include <poll.h>
-#include <rocksdb/c.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "node/store.h"
+/* Writing, reading and scanning an open store. */
 #include "ring/core/items.h"
 #include "ring/core/key.h"
 #include "ring/net/crc.h"
-
-static char directory[64];
-static char error[SGN_STORE_ERROR_BYTES];
-
-static void setup(void)
-{
-    strcpy(directory, "/tmp/sgn-store-XXXXXX");
-    cr_assert_not_null(mkdtemp(directory));
-}
-
-static void teardown(void)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-    cr_assert_eq(system(command), 0);
-}
-
-static struct sgn_store_options options_of(const char *ring, uint32_t node)
-{
-    return (struct sgn_store_options){
-        .directory = directory,
-        .ring_name = ring,
-        .node = node,
-        .disk_reserve_bytes = 1 << 20,
-        .block_cache_bytes = 8 << 20,
-    };
-}
-
-static struct sgn_store *open_good(void)
-{
-    struct sgn_store_options options = options_of("unit", 3);
-    struct sgn_store *store;
-    enum sgn_err err = sgn_store_open(&store, &options, error, sizeof(error));
-    cr_assert_eq(err, SGN_OK, "%s", error);
-    return store;
-}
-
-static enum sgn_err open_bad(const struct sgn_store_options *options)
-{
-    struct sgn_store *store;
-    enum sgn_err err = sgn_store_open(&store, options, error, sizeof(error));
-    cr_assert_null(store);
-    cr_assert_not_null(strstr(error, options->directory), "%s", error);
-    return err;
-}
-
-/* Waits for the next result. */
-static struct sgn_store_done next_done(struct sgn_store *store)
-{
-    struct sgn_store_done done;
-    struct pollfd wait = {.fd = sgn_store_event_fd(store), .events = POLLIN};
-    for (int i = 0; i < 1000; i++) {
-        if (sgn_store_poll(store, &done, 1) == 1) {
-            return done;
-        }
-        (void)poll(&wait, 1, 10);
-    }
-    cr_assert_fail("nothing was reported");
-    return done;
-}
-
-static enum sgn_err put_one(struct sgn_store *store, enum sgn_family family, struct sgn_bytes key,
-                            struct sgn_bytes value)
-{
-    struct sgn_store_write write = {.family = family, .key = key, .value = value};
-    enum sgn_err err = sgn_store_submit(store, 99, &write, 1);
-    if (err != SGN_OK) {
-        return err;
-    }
-    struct sgn_store_done done = next_done(store);
-    cr_assert_eq(done.token, 99);
-    cr_assert_eq(done.type, SGN_STORE_DONE_WRITE);
-    return done.err;
-}
-
-static struct sgn_bytes text(const char *string)
-{
-    return sgn_bytes_str(string);
-}
+#include "tests/lib/store_fixture.h"
 
 TestSuite(store, .init = setup, .fini = teardown);
 
@@ -165,7 +78,9 @@ Test(store, write_read_delete_and_bounds)
 }
 
 /* Collects all pages of a scan; returns the items. */
-static uint32_t scan_all(struct sgn_store *store, struct sgn_scan scan, uint32_t partition_count,
+static uint32_t scan_all(struct sgn_store *store,
+                         struct sgn_scan scan,
+                         uint32_t partition_count,
                          uint32_t *pages)
 {
     uint8_t after[2048];
@@ -183,7 +98,7 @@ static uint32_t scan_all(struct sgn_store *store, struct sgn_scan scan, uint32_t
             char now[64];
             snprintf(now, sizeof(now), "%.*s", (int)key.count, (const char *)key.ptr);
             cr_assert(strcmp(now, before) > 0, "%s after %s", now, before);
-            strcpy(before, now);
+            memcpy(before, now, sizeof(now));
             cr_assert(sgn_bytes_starts(key, scan.prefix));
             items++;
         }
@@ -200,6 +115,27 @@ static uint32_t scan_all(struct sgn_store *store, struct sgn_scan scan, uint32_t
     return 0;
 }
 
+/* Each partition's keys, and no other; together all of the 100. */
+static void scan_partitions(struct sgn_store *store, struct sgn_scan scan)
+{
+    uint32_t pages;
+    uint32_t sum = 0;
+    for (uint32_t p = 0; p < 16; p++) {
+        uint8_t bitmap[2] = {0, 0};
+        bitmap[p / 8] = (uint8_t)(1u << p % 8);
+        scan.partitions = sgn_bytes_of(bitmap, 2);
+        uint32_t count = scan_all(store, scan, 16, &pages);
+        for (uint32_t i = 0; i < 100; i++) {
+            char key[16];
+            snprintf(key, sizeof(key), "%c%03u", i < 60 ? 'p' : 'q', i);
+            count -= sgn_partition_of(sgn_hash(text(key)), 16) == p;
+            sum += sgn_partition_of(sgn_hash(text(key)), 16) == p;
+        }
+        cr_assert_eq(count, 0, "partition %u", p);
+    }
+    cr_assert_eq(sum, 100);
+}
+
 Test(store, scans)
 {
     struct sgn_store *store = open_good();
@@ -208,8 +144,9 @@ Test(store, scans)
     for (uint32_t i = 0; i < 100; i++) {
         char key[16];
         snprintf(key, sizeof(key), "%c%03u", i < 60 ? 'p' : 'q', i);
-        cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text(key), sgn_bytes_of(record, sizeof(record))),
-                     SGN_OK);
+        cr_assert_eq(
+            put_one(store, SGN_FAMILY_DATA, text(key), sgn_bytes_of(record, sizeof(record))),
+            SGN_OK);
     }
     struct sgn_scan scan = {
         .family = SGN_FAMILY_DATA, .items_max = 1000, .examined_max = 1000, .bytes_max = 1 << 20};
@@ -233,24 +170,8 @@ Test(store, scans)
     scan.prefix = text("none");
     cr_assert_eq(scan_all(store, scan, 0, &pages), 0);
 
-    /* Each partition's keys, and no other; together all of them. */
     scan.prefix = text("");
-    uint32_t sum = 0;
-    for (uint32_t p = 0; p < 16; p++) {
-        uint8_t bitmap[2] = {0, 0};
-        bitmap[p / 8] = (uint8_t)(1u << p % 8);
-        scan.partitions = sgn_bytes_of(bitmap, 2);
-        uint32_t count = scan_all(store, scan, 16, &pages);
-        for (uint32_t i = 0; i < 100; i++) {
-            char key[16];
-            snprintf(key, sizeof(key), "%c%03u", i < 60 ? 'p' : 'q', i);
-            count -= sgn_partition_of(sgn_hash(text(key)), 16) == p;
-            sum += sgn_partition_of(sgn_hash(text(key)), 16) == p;
-        }
-        cr_assert_eq(count, 0, "partition %u", p);
-    }
-    cr_assert_eq(sum, 100);
-    scan.partitions = sgn_bytes_of(NULL, 0);
+    scan_partitions(store, scan);
 
     scan.heads_only = true;
     scan.prefix = text("q09");
@@ -272,213 +193,6 @@ Test(store, scans)
     scan = (struct sgn_scan){
         .family = SGN_FAMILY_META, .items_max = 9, .examined_max = 9, .bytes_max = 1000};
     cr_assert_eq(scan_all(store, scan, 0, &pages), 1); /* "guest". */
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-}
-
-Test(store, identity_over_restarts)
-{
-    struct sgn_store *store = open_good();
-    struct sgn_store_identity first = sgn_store_identity(store);
-    cr_assert(first.is_new && first.was_clean);
-    cr_assert_eq(first.incarnation, 1);
-    cr_assert_eq(first.home_generation, 1);
-    cr_assert_eq(first.guest_generation, SGN_STORE_GUEST_BIT | 1);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-
-    store = open_good(); /* After a clean stop. */
-    struct sgn_store_identity now = sgn_store_identity(store);
-    cr_assert(!now.is_new && now.was_clean);
-    cr_assert_eq(now.store_id, first.store_id);
-    cr_assert_eq(now.incarnation, 2);
-    cr_assert_eq(now.home_generation, 1);
-    cr_assert_eq(now.guest_generation, SGN_STORE_GUEST_BIT | 1);
-    uint8_t guest[4] = {9, 0, 0, 0x80}; /* The engine raises its guest actor by itself. */
-    cr_assert_eq(put_one(store, SGN_FAMILY_META, text("guest"), sgn_bytes_of(guest, 4)), SGN_OK);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-
-    pid_t pid = fork(); /* After a stop that was none. */
-    if (pid == 0) {
-        struct sgn_store *child = open_good();
-        _exit(sgn_store_identity(child).guest_generation == (SGN_STORE_GUEST_BIT | 9) ? 0 : 1);
-    }
-    int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    cr_assert_eq(status, 0);
-    store = open_good();
-    now = sgn_store_identity(store);
-    cr_assert(!now.was_clean);
-    cr_assert_eq(now.store_id, first.store_id);
-    cr_assert_eq(now.incarnation, 4);
-    cr_assert_eq(now.home_generation, 2);
-    cr_assert_eq(now.guest_generation, SGN_STORE_GUEST_BIT | 10);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-
-    struct sgn_store_options options = options_of("unit", 3);
-    options.raise_home_generation = true;
-    cr_assert_eq(sgn_store_open(&store, &options, error, sizeof(error)), SGN_OK);
-    cr_assert_eq(sgn_store_identity(store).home_generation, 3);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-}
-
-/* Spoils the last byte of the longest log: within the last record. */
-static void log_spoil(void)
-{
-    char command[512];
-    snprintf(command, sizeof(command),
-             "cd '%s' && f=$(ls -S *.log | head -1) && n=$(stat -c %%s $f) && "
-             "printf X | dd of=$f bs=1 seek=$((n - 1)) conv=notrunc status=none",
-             directory);
-    cr_assert_eq(system(command), 0);
-}
-
-Test(store, garbage_at_the_end_of_the_log)
-{
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct sgn_store *child = open_good();
-        bool good = put_one(child, SGN_FAMILY_DATA, text("1"), text("a")) == SGN_OK &&
-                    put_one(child, SGN_FAMILY_DATA, text("2"), text("b")) == SGN_OK;
-        _exit(good ? 0 : 1);
-    }
-    int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    cr_assert_eq(status, 0);
-    log_spoil();
-    struct sgn_store *store = open_good();
-    cr_assert(sgn_store_identity(store).log_was_cut);
-    cr_assert_eq(sgn_store_identity(store).home_generation, 2);
-    struct sgn_store_value value;
-    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("1"), &value), SGN_OK);
-    sgn_store_value_release(&value);
-    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("2"), &value), SGN_ERR_NOT_FOUND);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-    store = open_good();
-    cr_assert(!sgn_store_identity(store).log_was_cut);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-}
-
-/* Changes one raw META or DATA entry behind the store's back. */
-static void raw_put(const char *family, const char *key, size_t key_bytes, const uint8_t *value,
-                    size_t value_bytes, bool add_family)
-{
-    static const char *const names[] = {"default", "data", "tree", "hints", "meta"};
-    rocksdb_options_t *options = rocksdb_options_create();
-    const rocksdb_options_t *each[5] = {options, options, options, options, options};
-    rocksdb_column_family_handle_t *handles[5];
-    char *message = NULL;
-    rocksdb_t *db =
-        rocksdb_open_column_families(options, directory, 5, names, each, handles, &message);
-    cr_assert_null(message, "%s", message);
-    rocksdb_writeoptions_t *how = rocksdb_writeoptions_create();
-    for (int i = 0; i < 5; i++) {
-        if (strcmp(names[i], family) == 0) {
-            rocksdb_put_cf(db, how, handles[i], key, key_bytes, (const char *)value, value_bytes,
-                           &message);
-        }
-    }
-    if (add_family) {
-        rocksdb_column_family_handle_destroy(
-            rocksdb_create_column_family(db, options, "future", &message));
-    }
-    cr_assert_null(message, "%s", message);
-    for (int i = 0; i < 5; i++) {
-        rocksdb_column_family_handle_destroy(handles[i]);
-    }
-    rocksdb_close(db);
-    rocksdb_writeoptions_destroy(how);
-    rocksdb_options_destroy(options);
-}
-
-Test(store, refused_directories)
-{
-    struct sgn_store *store = open_good();
-    struct sgn_store_options options = options_of("unit", 3);
-    cr_assert_eq(open_bad(&options), SGN_ERR_IN_USE);
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct sgn_store *other;
-        _exit(sgn_store_open(&other, &options, error, sizeof(error)) == SGN_ERR_IN_USE ? 0 : 1);
-    }
-    int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    cr_assert_eq(status, 0, "a second process got in");
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-
-    options = options_of("other", 3);
-    cr_assert_eq(open_bad(&options), SGN_ERR_WRONG_RING);
-    cr_assert_not_null(strstr(error, "'unit'"), "%s", error);
-    options = options_of("unit", 4);
-    cr_assert_eq(open_bad(&options), SGN_ERR_WRONG_RING);
-    options = options_of("", 3);
-    cr_assert_eq(open_bad(&options), SGN_ERR_INVALID);
-    options = options_of("unit", 3);
-    options.directory = "/tmp/no-such-parent-of-a-store/x";
-    cr_assert_eq(open_bad(&options), SGN_ERR_IO);
-
-    store = open_good(); /* The refusals changed nothing. */
-    cr_assert_eq(sgn_store_identity(store).incarnation, 2);
-    cr_assert(sgn_store_identity(store).was_clean);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-
-    /* A newer format: a number in the identity, or a family unknown here. */
-    struct sgn_bytes key = sgn_bytes_of("\0identity", 9);
-    uint8_t raw[20] = {2, 0, 0, 0, 'n', 'e', 'w'};
-    uint32_t crc = sgn_crc32c(sgn_crc32c(0, key), sgn_bytes_of(raw, 16));
-    struct sgn_sink sink = sgn_sink_of(raw + 16, 4);
-    sgn_sink_uint(&sink, crc, 4);
-    raw_put("meta", key.ptr, key.count, raw, sizeof(raw), false);
-    options = options_of("unit", 3);
-    cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
-    cr_assert_not_null(strstr(error, "format 2"), "%s", error);
-    raw[0]++; /* Now its checksum is wrong: damaged, not new. */
-    raw_put("meta", key.ptr, key.count, raw, sizeof(raw), false);
-    cr_assert_eq(open_bad(&options), SGN_ERR_CORRUPT);
-    raw_put("none", "", 0, raw, 0, true);
-    cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
-
-    teardown(); /* A directory of something else stays as it is. */
-    setup();
-    char path[128];
-    snprintf(path, sizeof(path), "%s/letter.txt", directory);
-    fclose(fopen(path, "w"));
-    options = options_of("unit", 3);
-    cr_assert_eq(open_bad(&options), SGN_ERR_INVALID);
-    cr_assert_eq(unlink(path), 0);
-    cr_assert_eq(rmdir(directory), 0, "something was left in it");
-}
-
-Test(store, corrupt_records)
-{
-    struct sgn_store *store = open_good();
-    cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text("bad"), text("value")), SGN_OK);
-    cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text("good"), text("value")), SGN_OK);
-    cr_assert_eq(sgn_store_close(store), SGN_OK);
-    raw_put("data", "bad", 3, (const uint8_t *)"valuf\1\2\3\4", 9, false);
-    raw_put("data", "short", 5, (const uint8_t *)"v", 1, false);
-
-    store = open_good();
-    struct sgn_store_value value;
-    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("bad"), &value), SGN_ERR_CORRUPT);
-    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("short"), &value), SGN_ERR_CORRUPT);
-    cr_assert_eq(sgn_store_get_async(store, 1, SGN_FAMILY_DATA, text("bad")), SGN_OK);
-    struct sgn_store_done done = next_done(store);
-    cr_assert_eq(done.err, SGN_ERR_CORRUPT);
-    sgn_store_done_release(&done);
-    struct sgn_scan scan = {
-        .family = SGN_FAMILY_DATA, .items_max = 9, .examined_max = 9, .bytes_max = 1000};
-    cr_assert_eq(sgn_store_scan(store, &scan, 0, &done), SGN_OK);
-    cr_assert_eq(done.item_count, 1);
-    cr_assert_eq(done.corrupt, 2);
-    cr_assert(done.end);
-    sgn_store_done_release(&done);
-    struct sgn_store_stats stats;
-    sgn_store_stats(store, &stats);
-    cr_assert_eq(stats.corrupt, 5);
-    /* Corruption seen: not a clean stop, so the actors get new names. */
-    cr_assert_eq(sgn_store_close(store), SGN_ERR_CORRUPT);
-    store = open_good();
-    cr_assert(!sgn_store_identity(store).was_clean);
-    cr_assert_eq(sgn_store_identity(store).home_generation, 2);
     cr_assert_eq(sgn_store_close(store), SGN_OK);
 }
 

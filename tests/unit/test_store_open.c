@@ -1,0 +1,220 @@
+/* What a start finds in its directory, and what it makes of it. */
+#include <rocksdb/c.h>
+#include <sys/wait.h>
+
+#include "ring/net/crc.h"
+#include "tests/lib/store_fixture.h"
+
+TestSuite(store_open, .init = setup, .fini = teardown);
+
+Test(store_open, identity_over_restarts)
+{
+    struct sgn_store *store = open_good();
+    struct sgn_store_identity first = sgn_store_identity(store);
+    cr_assert(first.is_new && first.was_clean);
+    cr_assert_eq(first.incarnation, 1);
+    cr_assert_eq(first.home_generation, 1);
+    cr_assert_eq(first.guest_generation, SGN_STORE_GUEST_BIT | 1);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+
+    store = open_good(); /* After a clean stop. */
+    struct sgn_store_identity now = sgn_store_identity(store);
+    cr_assert(!now.is_new && now.was_clean);
+    cr_assert_eq(now.store_id, first.store_id);
+    cr_assert_eq(now.incarnation, 2);
+    cr_assert_eq(now.home_generation, 1);
+    cr_assert_eq(now.guest_generation, SGN_STORE_GUEST_BIT | 1);
+    uint8_t guest[4] = {9, 0, 0, 0x80}; /* The engine raises its guest actor by itself. */
+    cr_assert_eq(put_one(store, SGN_FAMILY_META, text("guest"), sgn_bytes_of(guest, 4)), SGN_OK);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+
+    pid_t pid = fork(); /* After a stop that was none. */
+    if (pid == 0) {
+        struct sgn_store *child = open_good();
+        _exit(sgn_store_identity(child).guest_generation == (SGN_STORE_GUEST_BIT | 9) ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0);
+    store = open_good();
+    now = sgn_store_identity(store);
+    cr_assert(!now.was_clean);
+    cr_assert_eq(now.store_id, first.store_id);
+    cr_assert_eq(now.incarnation, 4);
+    cr_assert_eq(now.home_generation, 2);
+    cr_assert_eq(now.guest_generation, SGN_STORE_GUEST_BIT | 10);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+
+    struct sgn_store_options options = options_of("unit", 3);
+    options.raise_home_generation = true;
+    cr_assert_eq(sgn_store_open(&store, &options, error, sizeof(error)), SGN_OK);
+    cr_assert_eq(sgn_store_identity(store).home_generation, 3);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+}
+
+/* Spoils the last byte of the longest log: within the last record. */
+static void log_spoil(void)
+{
+    char command[512];
+    snprintf(command,
+             sizeof(command),
+             "cd '%s' && f=$(ls -S *.log | head -1) && n=$(stat -c %%s $f) && "
+             "printf X | dd of=$f bs=1 seek=$((n - 1)) conv=notrunc status=none",
+             directory);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(store_open, garbage_at_the_end_of_the_log)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sgn_store *child = open_good();
+        bool good = put_one(child, SGN_FAMILY_DATA, text("1"), text("a")) == SGN_OK &&
+                    put_one(child, SGN_FAMILY_DATA, text("2"), text("b")) == SGN_OK;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0);
+    log_spoil();
+    struct sgn_store *store = open_good();
+    cr_assert(sgn_store_identity(store).log_was_cut);
+    cr_assert_eq(sgn_store_identity(store).home_generation, 2);
+    struct sgn_store_value value;
+    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("1"), &value), SGN_OK);
+    sgn_store_value_release(&value);
+    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("2"), &value), SGN_ERR_NOT_FOUND);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+    store = open_good();
+    cr_assert(!sgn_store_identity(store).log_was_cut);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+}
+
+/* Changes one raw META or DATA entry behind the store's back. */
+static void raw_put(const char *family,
+                    const char *key,
+                    size_t key_bytes,
+                    const uint8_t *value,
+                    size_t value_bytes,
+                    bool add_family)
+{
+    static const char *const names[] = {"default", "data", "tree", "hints", "meta"};
+    rocksdb_options_t *options = rocksdb_options_create();
+    const rocksdb_options_t *each[5] = {options, options, options, options, options};
+    rocksdb_column_family_handle_t *handles[5];
+    char *message = NULL;
+    rocksdb_t *db =
+        rocksdb_open_column_families(options, directory, 5, names, each, handles, &message);
+    cr_assert_null(message, "%s", message);
+    rocksdb_writeoptions_t *how = rocksdb_writeoptions_create();
+    for (int i = 0; i < 5; i++) {
+        if (strcmp(names[i], family) == 0) {
+            rocksdb_put_cf(
+                db, how, handles[i], key, key_bytes, (const char *)value, value_bytes, &message);
+        }
+    }
+    if (add_family) {
+        rocksdb_column_family_handle_destroy(
+            rocksdb_create_column_family(db, options, "future", &message));
+    }
+    cr_assert_null(message, "%s", message);
+    for (int i = 0; i < 5; i++) {
+        rocksdb_column_family_handle_destroy(handles[i]);
+    }
+    rocksdb_close(db);
+    rocksdb_writeoptions_destroy(how);
+    rocksdb_options_destroy(options);
+}
+
+Test(store_open, refused_directories)
+{
+    struct sgn_store *store = open_good();
+    struct sgn_store_options options = options_of("unit", 3);
+    cr_assert_eq(open_bad(&options), SGN_ERR_IN_USE);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sgn_store *other;
+        _exit(sgn_store_open(&other, &options, error, sizeof(error)) == SGN_ERR_IN_USE ? 0 : 1);
+    }
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert_eq(status, 0, "a second process got in");
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+
+    options = options_of("other", 3);
+    cr_assert_eq(open_bad(&options), SGN_ERR_WRONG_RING);
+    cr_assert_not_null(strstr(error, "'unit'"), "%s", error);
+    options = options_of("unit", 4);
+    cr_assert_eq(open_bad(&options), SGN_ERR_WRONG_RING);
+    options = options_of("", 3);
+    cr_assert_eq(open_bad(&options), SGN_ERR_INVALID);
+    options = options_of("unit", 3);
+    options.directory = "/tmp/no-such-parent-of-a-store/x";
+    cr_assert_eq(open_bad(&options), SGN_ERR_IO);
+
+    store = open_good(); /* The refusals changed nothing. */
+    cr_assert_eq(sgn_store_identity(store).incarnation, 2);
+    cr_assert(sgn_store_identity(store).was_clean);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+
+    /* A newer format: a number in the identity, or a family unknown here. */
+    struct sgn_bytes key = sgn_bytes_of("\0identity", 9);
+    uint8_t raw[20] = {2, 0, 0, 0, 'n', 'e', 'w'};
+    uint32_t crc = sgn_crc32c(sgn_crc32c(0, key), sgn_bytes_of(raw, 16));
+    struct sgn_sink sink = sgn_sink_of(raw + 16, 4);
+    sgn_sink_uint(&sink, crc, 4);
+    raw_put("meta", key.ptr, key.count, raw, sizeof(raw), false);
+    options = options_of("unit", 3);
+    cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
+    cr_assert_not_null(strstr(error, "format 2"), "%s", error);
+    raw[0]++; /* Now its checksum is wrong: damaged, not new. */
+    raw_put("meta", key.ptr, key.count, raw, sizeof(raw), false);
+    cr_assert_eq(open_bad(&options), SGN_ERR_CORRUPT);
+    raw_put("none", "", 0, raw, 0, true);
+    cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
+
+    teardown(); /* A directory of something else stays as it is. */
+    setup();
+    char path[128];
+    snprintf(path, sizeof(path), "%s/letter.txt", directory);
+    fclose(fopen(path, "w"));
+    options = options_of("unit", 3);
+    cr_assert_eq(open_bad(&options), SGN_ERR_INVALID);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(rmdir(directory), 0, "something was left in it");
+}
+
+Test(store_open, corrupt_records)
+{
+    struct sgn_store *store = open_good();
+    cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text("bad"), text("value")), SGN_OK);
+    cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text("good"), text("value")), SGN_OK);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+    raw_put("data", "bad", 3, (const uint8_t *)"valuf\1\2\3\4", 9, false);
+    raw_put("data", "short", 5, (const uint8_t *)"v", 1, false);
+
+    store = open_good();
+    struct sgn_store_value value;
+    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("bad"), &value), SGN_ERR_CORRUPT);
+    cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("short"), &value), SGN_ERR_CORRUPT);
+    cr_assert_eq(sgn_store_get_async(store, 1, SGN_FAMILY_DATA, text("bad")), SGN_OK);
+    struct sgn_store_done done = next_done(store);
+    cr_assert_eq(done.err, SGN_ERR_CORRUPT);
+    sgn_store_done_release(&done);
+    struct sgn_scan scan = {
+        .family = SGN_FAMILY_DATA, .items_max = 9, .examined_max = 9, .bytes_max = 1000};
+    cr_assert_eq(sgn_store_scan(store, &scan, 0, &done), SGN_OK);
+    cr_assert_eq(done.item_count, 1);
+    cr_assert_eq(done.corrupt, 2);
+    cr_assert(done.end);
+    sgn_store_done_release(&done);
+    struct sgn_store_stats stats;
+    sgn_store_stats(store, &stats);
+    cr_assert_eq(stats.corrupt, 5);
+    /* Corruption seen: not a clean stop, so the actors get new names. */
+    cr_assert_eq(sgn_store_close(store), SGN_ERR_CORRUPT);
+    store = open_good();
+    cr_assert(!sgn_store_identity(store).was_clean);
+    cr_assert_eq(sgn_store_identity(store).home_generation, 2);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+}
