@@ -5,72 +5,23 @@
  *               ^        |  failure that may pass
  *               +--- BACKOFF            (deadline or cancel: finish from anywhere)
  *
- * A write goes out again with the same id, so a node that has it already changes nothing. Once a try
- * of a write may have been applied, no later failure can undo that: the outcome is then UNKNOWN. */
+ * A write goes out again with the same id, so a node that has it already changes nothing. Once a
+ * try of a write may have been applied, no later failure can undo that: the outcome is then
+ * UNKNOWN. */
 #include <stdio.h>
 
 #include "client/inner.h"
 #include "ring/core/check.h"
 
-#define MS_NS UINT64_C(1000000)
-#define HEDGE_COST 100u      /* Of credit; each read earns hedge_percent. */
+#define MS_NS            UINT64_C(1000000)
+#define HEDGE_COST       100u /* Of credit; each read earns hedge_percent. */
 #define HEDGE_CREDIT_MAX 1000u
-#define PUMP_MAX 64u         /* Waiting requests looked at in one go. */
-#define DIAL_ROUNDS 3u       /* Every node refused this often: nobody is there. */
+#define PUMP_MAX         64u /* Waiting requests looked at in one go. */
+#define DIAL_ROUNDS      3u  /* Every node refused this often: nobody is there. */
 
 static void send_or_wait(struct sgn_request *request);
 
-/* ---- Lists ------------------------------------------------------------------------------------- */
-
-static void wait_add(struct sgn_request *request)
-{
-    struct sgn_client *client = request->client;
-    request->phase = SGN_PHASE_WAITING;
-    if (request->is_waiting) {
-        return;
-    }
-    request->is_waiting = true;
-    request->failed_dials = 0;
-    request->next_wait = NULL;
-    request->prev_wait = client->wait_tail;
-    *(client->wait_tail == NULL ? &client->wait_head : &client->wait_tail->next_wait) = request;
-    client->wait_tail = request;
-}
-
-static void wait_remove(struct sgn_request *request)
-{
-    struct sgn_client *client = request->client;
-    if (!request->is_waiting) {
-        return;
-    }
-    request->is_waiting = false;
-    *(request->prev_wait == NULL ? &client->wait_head : &request->prev_wait->next_wait) =
-        request->next_wait;
-    *(request->next_wait == NULL ? &client->wait_tail : &request->next_wait->prev_wait) =
-        request->prev_wait;
-}
-
-static void live_add(struct sgn_request *request)
-{
-    struct sgn_client *client = request->client;
-    request->prev_live = NULL;
-    request->next_live = client->live;
-    if (client->live != NULL) {
-        client->live->prev_live = request;
-    }
-    client->live = request;
-}
-
-static void live_remove(struct sgn_request *request)
-{
-    *(request->prev_live == NULL ? &request->client->live : &request->prev_live->next_live) =
-        request->next_live;
-    if (request->next_live != NULL) {
-        request->next_live->prev_live = request->prev_live;
-    }
-}
-
-/* ---- The end ----------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void attempt_release(struct sgn_attempt *attempt)
 {
@@ -90,8 +41,8 @@ void sgn_attempt_finish(struct sgn_request *request, int err)
     if (err != SGN_OK && err != SGN_ERR_CANCELLED && request->maybe_applied) {
         err = SGN_ERR_UNKNOWN;
     }
-    wait_remove(request);
-    live_remove(request);
+    sgn_wait_remove(request);
+    sgn_live_remove(request);
     sgn_heap_remove(client, request);
     request->phase = SGN_PHASE_NONE;
     request->err = err;
@@ -103,7 +54,9 @@ void sgn_attempt_finish(struct sgn_request *request, int err)
     client->done_tail = request;
 }
 
-static void remember(struct sgn_request *request, const struct sgn_node *node, int err,
+static void remember(struct sgn_request *request,
+                     const struct sgn_node *node,
+                     int err,
                      struct sgn_bytes why)
 {
     request->last_err = err;
@@ -157,7 +110,8 @@ static void attempt_failed(struct sgn_request *request)
         return;
     }
     uint32_t doublings = request->tries < 16 ? request->tries : 16;
-    uint64_t wait_ms = (uint64_t)client->settings.retry_wait_ms << (doublings > 0 ? doublings - 1 : 0);
+    uint64_t wait_ms = (uint64_t)client->settings.retry_wait_ms
+                       << (doublings > 0 ? doublings - 1 : 0);
     if (wait_ms > client->settings.retry_wait_max_ms) {
         wait_ms = client->settings.retry_wait_max_ms;
     }
@@ -172,7 +126,7 @@ static void attempt_failed(struct sgn_request *request)
     sgn_heap_set(client, request, request->retry_ns);
 }
 
-/* ---- Sending ----------------------------------------------------------------------------------- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static void schedule(struct sgn_request *request)
 {
@@ -221,7 +175,7 @@ static bool try_send(struct sgn_request *request)
     if (err == SGN_ERR_BUSY) {
         return false; /* Its buffer is full; answers will come and call the pump. */
     }
-    wait_remove(request);
+    sgn_wait_remove(request);
     if (err != SGN_OK) {
         /* Nothing left this process: the failure says nothing about the write. */
         bool was_maybe = request->maybe_applied;
@@ -256,7 +210,7 @@ static void send_or_wait(struct sgn_request *request)
     if (try_send(request)) {
         return;
     }
-    wait_add(request);
+    sgn_wait_add(request);
     sgn_route_want(request);
     if (request->phase == SGN_PHASE_WAITING) { /* Dialling can have failed at once and ended it. */
         schedule(request);
@@ -282,7 +236,7 @@ void sgn_attempt_begin(struct sgn_request *request)
         uint32_t credit = client->hedge_credit + settings->hedge_percent;
         client->hedge_credit = credit > HEDGE_CREDIT_MAX ? HEDGE_CREDIT_MAX : credit;
     }
-    live_add(request);
+    sgn_live_add(request);
     sgn_route_begin(request);
     sgn_trace(request, SGN_TRACE_START, 0, SGN_OK);
     if (request->op == SGN_OP_LOCATE && client->shape != NULL) {
@@ -309,7 +263,7 @@ void sgn_attempt_pump(struct sgn_client *client)
     }
 }
 
-/* ---- What comes back --------------------------------------------------------------------------- */
+/* ---- What comes back ------------------------------------------------------------------------- */
 
 static void notice_epoch(struct sgn_client *client, const struct sgn_msg *msg)
 {
@@ -330,8 +284,8 @@ static void notice_stamp(struct sgn_client *client, uint64_t stamp)
 
 static bool is_success(const struct sgn_request *request, int err)
 {
-    bool may_be_none = request->op == SGN_OP_GET || request->op == SGN_OP_STAT ||
-                       request->op == SGN_OP_DEL;
+    bool may_be_none =
+        request->op == SGN_OP_GET || request->op == SGN_OP_STAT || request->op == SGN_OP_DEL;
     return err == SGN_OK || (err == SGN_ERR_NOT_FOUND && may_be_none);
 }
 
@@ -349,7 +303,8 @@ void sgn_attempt_answer(struct sgn_link *link, const struct sgn_msg *msg)
     attempt_release(&request->attempts[which]);
     notice_stamp(client, msg->stamp);
     int err = msg->err > 0 || strcmp(sgn_err_name(msg->err), "SGN_ERR_UNLISTED") == 0
-                  ? SGN_ERR_PROTOCOL : msg->err;
+                  ? SGN_ERR_PROTOCOL
+                  : msg->err;
     sgn_trace(request, SGN_TRACE_ANSWER, link->node->id, err);
     struct sgn_bytes why = msg->text;
     if (is_success(request, err)) {
@@ -395,10 +350,14 @@ void sgn_attempt_dial_failed(struct sgn_client *client, const struct sgn_node *n
             if (!sgn_route_has_hope(request, &count) &&
                 request->failed_dials >= DIAL_ROUNDS * (count < 8 ? count : 8)) {
                 int err = node->why_err == SGN_ERR_WRONG_RING || node->why_err == SGN_ERR_VERSION
-                              ? node->why_err : SGN_ERR_UNAVAILABLE;
+                              ? node->why_err
+                              : SGN_ERR_UNAVAILABLE;
                 char text[SGN_WHY_BYTES];
-                snprintf(text, sizeof(text), "no node can be reached; %s: %.150s",
-                         node->address_text, node->why);
+                snprintf(text,
+                         sizeof(text),
+                         "no node can be reached; %s: %.150s",
+                         node->address_text,
+                         node->why);
                 remember(request, NULL, err, sgn_bytes_str(text));
                 sgn_attempt_finish(request, err);
             }
@@ -407,7 +366,7 @@ void sgn_attempt_dial_failed(struct sgn_client *client, const struct sgn_node *n
     }
 }
 
-/* ---- Time -------------------------------------------------------------------------------------- */
+/* ---- Time ------------------------------------------------------------------------------------ */
 
 static void deadline_passed(struct sgn_request *request)
 {
@@ -437,8 +396,10 @@ static void deadline_passed(struct sgn_request *request)
         is_full = is_full || (sgn_route_is_candidate(request, client->nodes[i]) &&
                               sgn_pool_is_open(client->nodes[i]));
     }
-    snprintf(text, sizeof(text), is_full ? "every connection was full for %llu ms"
-                                         : "no node could be reached within %llu ms",
+    snprintf(text,
+             sizeof(text),
+             is_full ? "every connection was full for %llu ms"
+                     : "no node could be reached within %llu ms",
              (unsigned long long)waited_ms);
     int err = is_full ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE;
     remember(request, NULL, err, sgn_bytes_str(text));
@@ -471,7 +432,9 @@ static void sent_wake(struct sgn_request *request, uint64_t now_ns)
             struct sgn_link *link = attempt->link;
             attempt_release(attempt);
             sgn_pool_silent(link, now_ns);
-            remember(request, link->node, SGN_ERR_TIMEOUT,
+            remember(request,
+                     link->node,
+                     SGN_ERR_TIMEOUT,
                      sgn_bytes_str("the node did not answer in time"));
             attempt_failed(request);
             if (request->phase != SGN_PHASE_SENT) {

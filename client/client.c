@@ -40,7 +40,10 @@ void sgn_client_say(struct sgn_client *client, int level, const char *format, ..
     }
 }
 
-void sgn_trace(const struct sgn_request *request, enum sgn_trace_stage stage, uint32_t node, int err)
+void sgn_trace(const struct sgn_request *request,
+               enum sgn_trace_stage stage,
+               uint32_t node,
+               int err)
 {
     const struct sgn_settings *settings = &request->client->settings;
     if (settings->trace != NULL && !request->is_internal) {
@@ -227,7 +230,7 @@ void sgn_client_destroy(struct sgn_client *client)
         return;
     }
     if (client->pid != getpid()) {
-        return; /* A child of fork: its copy has no thread to join and must not touch the sockets. */
+        return; /* A child of fork has no thread to join and must not touch the sockets. */
     }
     atomic_store(&client->stop, true);
     if (client->has_thread) {
@@ -260,15 +263,17 @@ int sgn_client_dispatch(struct sgn_client *client, uint32_t done_max)
 
 void sgn_client_session(struct sgn_client *client, char text[SGN_SESSION_TEXT_BYTES])
 {
-    snprintf(text, SGN_SESSION_TEXT_BYTES, SESSION_PREFIX "%016llx",
+    snprintf(text,
+             SGN_SESSION_TEXT_BYTES,
+             SESSION_PREFIX "%016llx",
              (unsigned long long)atomic_load(&client->session));
 }
 
 int sgn_client_session_set(struct sgn_client *client, const char *text)
 {
     const size_t head = sizeof(SESSION_PREFIX) - 1;
-    if (strncmp(text, SESSION_PREFIX, head) != 0 ||
-        strspn(text + head, "0123456789abcdef") != 16 || text[head + 16] != '\0') {
+    if (strncmp(text, SESSION_PREFIX, head) != 0 || strspn(text + head, "0123456789abcdef") != 16 ||
+        text[head + 16] != '\0') {
         return SGN_ERR_INVALID;
     }
     uint_fast64_t stamp = strtoull(text + head, NULL, 16);

@@ -7,19 +7,19 @@
  *   start -> inbox  ---->  adopt -> [waiting] -> attempts on links -> [backoff] -> done list
  *   run waits on cond  <----------------------------------------------- deliver
  *
- * Owns:    the client owns nodes and links; a link lends a slot to an attempt and takes it back when
+ * Owns:    the client owns nodes and links; a link lends a slot to an attempt and takes it back
+ * when
  *          the attempt is answered, given up, or the link breaks.
  * Threads: fields marked L are the loop's alone; M are under client->mutex; A are atomic. */
 #ifndef SGN_CLIENT_INNER_H
 #define SGN_CLIENT_INNER_H
 
+#include <event2/event.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include <event2/event.h>
 
 #include "client/options.h"
 #include "client/signet.h"
@@ -32,16 +32,17 @@
 #include "ring/net/conn.h"
 #include "ring/net/hello.h"
 
-#define SGN_POOL_MAX 16u        /* Links to one node. */
-#define SGN_SLOTS_MAX 4096u     /* Requests in flight on one link. */
-#define SGN_TRIED_MAX 8u        /* Nodes a request remembers having failed on. */
-#define SGN_ATTEMPTS_MAX 2u     /* The first and a hedge. */
-#define SGN_WARM_NODES_MAX 64u  /* Up to this many nodes are dialled before anybody asks for them. */
-#define SGN_KEEP_BYTES (1u << 20) /* A result buffer larger than this is not kept between requests. */
-#define SGN_ERROR_BYTES 768u
+#define SGN_POOL_MAX       16u   /* Links to one node. */
+#define SGN_SLOTS_MAX      4096u /* Requests in flight on one link. */
+#define SGN_TRIED_MAX      8u    /* Nodes a request remembers having failed on. */
+#define SGN_ATTEMPTS_MAX   2u    /* The first and a hedge. */
+#define SGN_WARM_NODES_MAX 64u /* Up to this many nodes are dialled before anybody asks for them. */
+#define SGN_KEEP_BYTES                                                                             \
+    (1u << 20) /* A result buffer larger than this is not kept between requests. */
+#define SGN_ERROR_BYTES        768u
 #define SGN_CONTEXT_TEXT_BYTES (SGN_CONTEXT_BYTES_MAX * 4 / 3 + 8)
 
-/* ---- The shape of the ring, shared between the client and requests that look at it ------------- */
+/* ---- The shape of the ring, shared between the client and requests that look at it ----------- */
 
 struct sgn_shape {
     atomic_uint refs;
@@ -53,7 +54,7 @@ enum sgn_err sgn_shape_create(struct sgn_bytes description, struct sgn_shape **s
 struct sgn_shape *sgn_shape_hold(struct sgn_shape *shape);
 void sgn_shape_drop(struct sgn_shape *shape); /* Takes NULL. */
 
-/* ---- Nodes and links --------------------------------------------------------------------------- */
+/* ---- Nodes and links ------------------------------------------------------------------------- */
 
 enum sgn_link_state { SGN_LINK_DIALLING, SGN_LINK_UP };
 
@@ -84,14 +85,14 @@ struct sgn_node {
     char address_text[SGN_ADDRESS_TEXT_BYTES];
     uint32_t link_count;
     struct sgn_link *links[SGN_POOL_MAX];
-    uint32_t fails; /* Dials in a row that came to nothing. */
+    uint32_t fails;      /* Dials in a row that came to nothing. */
     uint64_t redial_ns;  /* 0: not before somebody wants it. */
     uint64_t suspect_ns; /* Until then other nodes come first: it did not answer in time. */
     int why_err;         /* Of the last failure. */
     char why[SGN_WHY_BYTES];
 };
 
-/* ---- Requests ---------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 enum sgn_op {
     SGN_OP_NONE,
@@ -108,7 +109,8 @@ enum sgn_op {
     SGN_OP_LOCATE
 };
 
-/* Who may touch the request: IDLE its user; QUEUED and RUNNING the loop; DELIVERING the callback. */
+/* Who may touch the request: IDLE its user; QUEUED and RUNNING the loop; DELIVERING the
+ * callback. */
 enum sgn_request_state { SGN_REQ_IDLE, SGN_REQ_RUNNING, SGN_REQ_DELIVERING };
 
 enum sgn_phase { SGN_PHASE_NONE, SGN_PHASE_WAITING, SGN_PHASE_SENT, SGN_PHASE_BACKOFF };
@@ -134,10 +136,10 @@ struct sgn_request {
     pthread_cond_t cond;
     sgn_done_fn *done;
     void *user;
-    struct sgn_request *next;        /* M: inbox; L: done list. */
-    struct sgn_request *prev_live;   /* L */
-    struct sgn_request *next_live;   /* L */
-    struct sgn_request *next_wait;   /* L: those without a link yet. */
+    struct sgn_request *next;      /* M: inbox; L: done list. */
+    struct sgn_request *prev_live; /* L */
+    struct sgn_request *next_live; /* L */
+    struct sgn_request *next_wait; /* L: those without a link yet. */
     struct sgn_request *prev_wait;
 
     /* The operation, written by its user before start. */
@@ -163,7 +165,7 @@ struct sgn_request {
     bool is_waiting; /* In the list of those without a link. */
     struct sgn_request_id id;
     uint64_t hash;
-    bool is_internal; /* The client's own ring request. */
+    bool is_internal;   /* The client's own ring request. */
     bool maybe_applied; /* A write that an earlier try may have done. */
     bool hedge_used;
     bool may_hedge;
@@ -198,7 +200,7 @@ struct sgn_request {
     char error_text[SGN_ERROR_BYTES];
 };
 
-/* ---- The client -------------------------------------------------------------------------------- */
+/* ---- The client ------------------------------------------------------------------------------ */
 
 struct sgn_mirror; /* The one descriptor for foreign loops: client/mirror.c. */
 
@@ -209,17 +211,17 @@ struct sgn_client {
     bool has_thread;
 
     pthread_mutex_t mutex;
-    pthread_cond_t ready_cond;       /* M: ring known, or an error for good. */
-    struct sgn_request *inbox_head;  /* M */
-    struct sgn_request *inbox_tail;  /* M */
-    bool is_woken;                   /* M: the eventfd was written and not yet read. */
-    bool is_ready;                   /* M */
-    int fatal_err;                   /* M */
+    pthread_cond_t ready_cond;        /* M: ring known, or an error for good. */
+    struct sgn_request *inbox_head;   /* M */
+    struct sgn_request *inbox_tail;   /* M */
+    bool is_woken;                    /* M: the eventfd was written and not yet read. */
+    bool is_ready;                    /* M */
+    int fatal_err;                    /* M */
     char error_text[SGN_ERROR_BYTES]; /* M */
 
     atomic_bool stop;
     atomic_bool has_cancels;
-    atomic_uint running; /* Requests between start and delivery; bounded by queue_max. */
+    atomic_uint running;          /* Requests between start and delivery; bounded by queue_max. */
     atomic_uint_fast64_t session; /* Highest hlc seen. */
     atomic_uint_fast64_t epoch;
     atomic_uint_fast64_t count_requests, count_retries, count_hedges, count_hedges_won;
@@ -258,7 +260,10 @@ uint64_t sgn_now_ns(void);
 /* level as in sgn_log_fn. The text also becomes sgn_client_error when level is below 2. */
 void sgn_client_say(struct sgn_client *client, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void sgn_trace(const struct sgn_request *request, enum sgn_trace_stage stage, uint32_t node, int err);
+void sgn_trace(const struct sgn_request *request,
+               enum sgn_trace_stage stage,
+               uint32_t node,
+               int err);
 
 /* loop.c */
 void sgn_loop_wake(struct sgn_client *client);
@@ -275,6 +280,12 @@ void sgn_loop_cancel_all(struct sgn_client *client);
 void sgn_heap_set(struct sgn_client *client, struct sgn_request *request, uint64_t wake_ns);
 void sgn_heap_remove(struct sgn_client *client, struct sgn_request *request);
 
+/* lists.c: all that run, and those that wait for a link. */
+void sgn_wait_add(struct sgn_request *request);
+void sgn_wait_remove(struct sgn_request *request);
+void sgn_live_add(struct sgn_request *request);
+void sgn_live_remove(struct sgn_request *request);
+
 /* mirror.c */
 struct sgn_mirror *sgn_mirror_create(void);
 void sgn_mirror_destroy(struct sgn_mirror *mirror);
@@ -282,7 +293,8 @@ int sgn_mirror_fd(const struct sgn_mirror *mirror);
 /* Sees to it that the descriptor becomes readable whenever the base has something to do; `at_once`:
  * right now. */
 int sgn_mirror_update(struct sgn_mirror *mirror, struct event_base *base, bool at_once);
-void sgn_mirror_forget(struct sgn_mirror *mirror); /* Descriptors may have been closed and reused. */
+void sgn_mirror_forget(
+    struct sgn_mirror *mirror); /* Descriptors may have been closed and reused. */
 
 /* pool.c */
 struct sgn_node *sgn_pool_node(struct sgn_client *client, const char *address);

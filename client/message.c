@@ -1,4 +1,5 @@
-/* client/message.c - a request as a message to a node, and its outcome as a sentence for a person. */
+/* client/message.c - a request as a message to a node, and its outcome as a sentence for a
+ * person. */
 #include <stdio.h>
 
 #include "client/inner.h"
@@ -87,7 +88,8 @@ void sgn_message_fill(const struct sgn_request *request, struct sgn_msg *msg)
 }
 
 /* Appends bytes with what a terminal would not show as \xNN, at most `most` of them. */
-static void show_bytes(char *text, size_t text_bytes, const void *ptr, uint32_t count, uint32_t most)
+static void show_bytes(
+    char *text, size_t text_bytes, const void *ptr, uint32_t count, uint32_t most)
 {
     const uint8_t *raw = ptr;
     size_t at = strlen(text);
@@ -106,7 +108,10 @@ static void show_node(const struct sgn_request *request, char *text, size_t text
     text[0] = '\0';
     for (uint32_t i = 0; request->failed_node != 0 && i < client->node_count; i++) {
         if (client->nodes[i]->id == request->failed_node) {
-            snprintf(text, text_bytes, "node %u (%s): ", request->failed_node,
+            snprintf(text,
+                     text_bytes,
+                     "node %u (%s): ",
+                     request->failed_node,
                      client->nodes[i]->address_text);
             return;
         }
@@ -124,28 +129,38 @@ void sgn_message_explain(struct sgn_request *request)
     char cause[SGN_WHY_BYTES + 8] = "";
     snprintf(what, sizeof(what), "%s", sgn_op_name(request->op));
     if (request->bucket_bytes > 0) {
-        strcat(what, " ");
-        show_bytes(what, sizeof(what), request->bucket, request->bucket_bytes, SGN_BUCKET_BYTES_MAX);
+        show_bytes(what, sizeof(what), " ", 1, 1);
+        show_bytes(
+            what, sizeof(what), request->bucket, request->bucket_bytes, SGN_BUCKET_BYTES_MAX);
     }
     if (request->key_bytes > 0) {
-        strcat(what, "/");
+        show_bytes(what, sizeof(what), "/", 1, 1);
         show_bytes(what, sizeof(what), request->key, request->key_bytes, 60);
     }
     show_node(request, node, sizeof(node));
     /* The outcome in words, and what the last try met when that is something else. */
     if (request->last_why[0] != '\0') {
-        snprintf(cause, sizeof(cause), request->err == request->last_err ? "%s" : " (%s)",
+        snprintf(cause,
+                 sizeof(cause),
+                 request->err == request->last_err ? "%s" : " (%s)",
                  request->last_why);
     } else if (request->err == request->last_err || request->last_err == SGN_OK) {
         snprintf(cause, sizeof(cause), "%s", sgn_err_text(request->err));
     } else {
         snprintf(cause, sizeof(cause), " (%s)", sgn_err_text(request->last_err));
     }
-    snprintf(request->error_text, sizeof(request->error_text), "%s: %s%s%s", what, node,
-             cause[0] == ' ' ? sgn_err_text(request->err) : "", cause);
+    snprintf(request->error_text,
+             sizeof(request->error_text),
+             "%s: %s%s%s",
+             what,
+             node,
+             cause[0] == ' ' ? sgn_err_text(request->err) : "",
+             cause);
     size_t at = strlen(request->error_text);
     if (request->tries > 1) {
-        snprintf(request->error_text + at, sizeof(request->error_text) - at, ", after %u tries",
+        snprintf(request->error_text + at,
+                 sizeof(request->error_text) - at,
+                 ", after %u tries",
                  request->tries);
     }
 }

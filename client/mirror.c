@@ -94,8 +94,8 @@ static struct mirror_row *row_of(struct sgn_mirror *mirror, int fd)
     return &mirror->rows[mirror->count++];
 }
 
-/* Puts the interest into the epoll; the kernel drops a closed descriptor by itself, so what is known
- * here of a reused one may be wrong: either call corrects the other. */
+/* Puts the interest into the epoll; the kernel drops a closed descriptor by itself, so what is
+ * known here of a reused one may be wrong: either call corrects the other. */
 static void row_write(struct sgn_mirror *mirror, const struct mirror_row *row)
 {
     struct epoll_event event = {.events = row->interest, .data.fd = row->fd};
@@ -124,12 +124,13 @@ static int look_at(const struct event_base *base, const struct event *event, voi
     if (row == NULL) {
         return 0;
     }
-    uint32_t interest = ((kinds & EV_READ) != 0 ? EPOLLIN : 0u) |
-                        ((kinds & EV_WRITE) != 0 ? EPOLLOUT : 0u);
+    uint32_t interest =
+        ((kinds & EV_READ) != 0 ? EPOLLIN : 0u) | ((kinds & EV_WRITE) != 0 ? EPOLLOUT : 0u);
     if (row->round == mirror->round) {
         interest |= row->interest; /* Two events of one descriptor. */
     }
-    bool has_changed = row->interest != interest || (mirror->must_redo && row->round != mirror->round);
+    bool has_changed =
+        row->interest != interest || (mirror->must_redo && row->round != mirror->round);
     row->interest = interest;
     row->round = mirror->round;
     if (has_changed) {

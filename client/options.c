@@ -1,4 +1,5 @@
-/* client/options.c - the builder of client options: one table for set, file, environment and help. */
+/* client/options.c - the builder of client options: one table for set, file, environment and
+ * help. */
 #include "client/options.h"
 
 #include <errno.h>
@@ -10,8 +11,8 @@
 #include "ring/core/key.h"
 #include "ring/net/address.h"
 
-#define LINE_BYTES 2048u
-#define NAME_BYTES 64u
+#define LINE_BYTES  2048u
+#define NAME_BYTES  64u
 #define ERROR_BYTES 512u
 
 enum option_type { OPTION_NUMBER, OPTION_SEEDS, OPTION_NAME };
@@ -26,25 +27,46 @@ struct option_row {
 };
 
 #define NUMBER(field, least, most, fallback, help)                                                 \
-    {#field, OPTION_NUMBER, offsetof(struct sgn_settings, field), least, most, fallback, help}
+    {                                                                                              \
+#field, OPTION_NUMBER, offsetof(struct sgn_settings, field), least, most, fallback, help   \
+    }
 
 static const struct option_row rows[] = {
-    {"seeds", OPTION_SEEDS, offsetof(struct sgn_settings, seeds), 0, 0, "127.0.0.1:7301",
-     "addresses of some nodes, as 127.0.0.1:7301 or [::1]:7301, separated by commas; 1..16 of them"},
-    {"ring_name", OPTION_NAME, offsetof(struct sgn_settings, ring_name), 0, 0, "",
-     "name of the ring; a node of another ring is refused; empty takes any; up to 63 of a-z 0-9 . _ -"},
-    NUMBER(timeout_ms, 1, 3600000, "5000", "time for a whole request with all its tries; 1..3600000"),
+    {"seeds",
+     OPTION_SEEDS,
+     offsetof(struct sgn_settings, seeds),
+     0,
+     0,
+     "127.0.0.1:7301",
+     "addresses of some nodes, as 127.0.0.1:7301 or [::1]:7301, separated by commas; 1..16 of "
+     "them"},
+    {"ring_name",
+     OPTION_NAME,
+     offsetof(struct sgn_settings, ring_name),
+     0,
+     0,
+     "",
+     "name of the ring; a node of another ring is refused; empty takes any; up to 63 of a-z 0-9 . "
+     "_ -"},
+    NUMBER(
+        timeout_ms, 1, 3600000, "5000", "time for a whole request with all its tries; 1..3600000"),
     NUMBER(connect_timeout_ms, 1, 60000, "1000", "time for one connection to stand; 1..60000"),
-    NUMBER(attempt_timeout_ms, 1, 600000, "1500",
+    NUMBER(attempt_timeout_ms,
+           1,
+           600000,
+           "1500",
            "silence after which a request is tried at another node; 1..600000"),
     NUMBER(retries_max, 0, 1000, "8", "tries after the first; 0..1000"),
     NUMBER(retry_wait_ms, 1, 10000, "5", "first pause between tries; doubles; 1..10000"),
     NUMBER(retry_wait_max_ms, 1, 60000, "250", "longest pause between tries; 1..60000"),
     NUMBER(pool_per_node, 1, 16, "2", "connections to one node; 1..16"),
-    NUMBER(inflight_per_connection, 1, 4096, "256", "unanswered requests on one connection; 1..4096"),
-    NUMBER(queue_max, 1, 1000000, "4096", "running requests; past it start answers busy; 1..1000000"),
+    NUMBER(
+        inflight_per_connection, 1, 4096, "256", "unanswered requests on one connection; 1..4096"),
+    NUMBER(
+        queue_max, 1, 1000000, "4096", "running requests; past it start answers busy; 1..1000000"),
     NUMBER(hedge_percent, 0, 100, "5", "most of the reads that may be sent twice; 0 none; 0..100"),
-    NUMBER(hedge_after_ms, 1, 60000, "20", "age at which a read may be sent a second time; 1..60000"),
+    NUMBER(
+        hedge_after_ms, 1, 60000, "20", "age at which a read may be sent a second time; 1..60000"),
     NUMBER(threads, 0, 1, "1", "1: the library has a thread; 0: the caller dispatches; 0..1"),
 };
 
@@ -111,8 +133,10 @@ static int refuse(char *error, const struct option_row *row, const char *value, 
     return SGN_ERR_CONFIG;
 }
 
-static int take_number(struct sgn_settings *settings, const struct option_row *row,
-                       const char *value, char *error)
+static int take_number(struct sgn_settings *settings,
+                       const struct option_row *row,
+                       const char *value,
+                       char *error)
 {
     char *end = NULL;
     errno = 0;
@@ -128,7 +152,9 @@ static int take_number(struct sgn_settings *settings, const struct option_row *r
     return SGN_OK;
 }
 
-static int take_name(struct sgn_settings *settings, const struct option_row *row, const char *value,
+static int take_name(struct sgn_settings *settings,
+                     const struct option_row *row,
+                     const char *value,
                      char *error)
 {
     struct sgn_bytes bytes = {value, strlen(value)};
@@ -139,8 +165,10 @@ static int take_name(struct sgn_settings *settings, const struct option_row *row
     return SGN_OK;
 }
 
-static int take_seeds(struct sgn_settings *settings, const struct option_row *row,
-                      const char *value, char *error)
+static int take_seeds(struct sgn_settings *settings,
+                      const struct option_row *row,
+                      const char *value,
+                      char *error)
 {
     char list[SGN_SEEDS_MAX][SGN_ADDRESS_BYTES_MAX + 1];
     uint32_t count = 0;
@@ -175,12 +203,17 @@ static int take_seeds(struct sgn_settings *settings, const struct option_row *ro
     return SGN_OK;
 }
 
-static int settings_set(struct sgn_settings *settings, const char *name, const char *value,
+static int settings_set(struct sgn_settings *settings,
+                        const char *name,
+                        const char *value,
                         char *error)
 {
     const struct option_row *row = row_find(name);
     if (row == NULL) {
-        snprintf(error, ERROR_BYTES, "there is no option \"%.60s\"; the nearest is \"%s\"", name,
+        snprintf(error,
+                 ERROR_BYTES,
+                 "there is no option \"%.60s\"; the nearest is \"%s\"",
+                 name,
                  row_nearest(name));
         return SGN_ERR_CONFIG;
     }
@@ -197,7 +230,8 @@ void sgn_settings_init(struct sgn_settings *settings)
     char error[ERROR_BYTES];
     memset(settings, 0, sizeof(*settings));
     for (size_t i = 0; i < ROW_COUNT; i++) {
-        (void)settings_set(settings, rows[i].name, rows[i].fallback, error); /* Tested: all valid. */
+        (void)settings_set(
+            settings, rows[i].name, rows[i].fallback, error); /* Tested: all valid. */
     }
 }
 
@@ -266,7 +300,9 @@ struct file_reader {
 };
 
 /* One line of the file into `settings`. */
-static int file_line(struct file_reader *reader, char *raw, struct sgn_settings *settings,
+static int file_line(struct file_reader *reader,
+                     char *raw,
+                     struct sgn_settings *settings,
                      char *error)
 {
     char why[ERROR_BYTES] = "";
@@ -310,8 +346,12 @@ int sgn_options_load_file(struct sgn_options *options, const char *path, const c
     while (err == SGN_OK && fgets(raw, sizeof(raw), file) != NULL) {
         reader.line++;
         if (strchr(raw, '\n') == NULL && !feof(file)) {
-            snprintf(options->error, ERROR_BYTES, "%.200s:%u: the line is longer than %u bytes",
-                     path, reader.line, LINE_BYTES - 2);
+            snprintf(options->error,
+                     ERROR_BYTES,
+                     "%.200s:%u: the line is longer than %u bytes",
+                     path,
+                     reader.line,
+                     LINE_BYTES - 2);
             err = SGN_ERR_CONFIG;
         } else {
             err = file_line(&reader, raw, &settings, options->error);
@@ -321,8 +361,8 @@ int sgn_options_load_file(struct sgn_options *options, const char *path, const c
         snprintf(options->error, ERROR_BYTES, "%.200s: reading failed", path);
         err = SGN_ERR_CONFIG;
     } else if (err == SGN_OK && !reader.was_seen) {
-        snprintf(options->error, ERROR_BYTES, "%.200s: has no section [%.60s]", path,
-                 reader.section);
+        snprintf(
+            options->error, ERROR_BYTES, "%.200s: has no section [%.60s]", path, reader.section);
         err = SGN_ERR_NOT_FOUND;
     }
     fclose(file);

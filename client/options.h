@@ -8,7 +8,7 @@
 #include "client/signet.h"
 #include "ring/core/ring.h"
 
-#define SGN_SEEDS_MAX 16u
+#define SGN_SEEDS_MAX   16u
 #define SGN_SEEDS_BYTES 1280u /* 16 addresses of 63 bytes, with commas and blanks. */
 
 struct sgn_settings {

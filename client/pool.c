@@ -5,15 +5,15 @@
 #include "client/inner.h"
 #include "ring/core/check.h"
 
-#define SLOT_BITS 12u
-#define NO_SLOT UINT32_MAX
-#define REDIAL_MS 50u
-#define REDIAL_MS_MAX 1000u
+#define SLOT_BITS            12u
+#define NO_SLOT              UINT32_MAX
+#define REDIAL_MS            50u
+#define REDIAL_MS_MAX        1000u
 #define REDIAL_WANTED_MS_MAX 100u /* While somebody waits for the node. */
-#define SUSPECT_MS 2000u
-#define SILENT_MAX 3u /* Attempts given up in a row before the connection is held to be dead. */
-#define BUSY_LINK 8u  /* In flight on every link before one more is dialled. */
-#define MS_NS UINT64_C(1000000)
+#define SUSPECT_MS           2000u
+#define SILENT_MAX           3u /* Attempts given up in a row: the connection is dead. */
+#define BUSY_LINK            8u /* In flight on every link before one more is dialled. */
+#define MS_NS                UINT64_C(1000000)
 
 _Static_assert(SGN_SLOTS_MAX == 1u << SLOT_BITS, "a message number holds slot and generation");
 
@@ -86,7 +86,8 @@ bool sgn_pool_is_dialling(const struct sgn_node *node)
     return false;
 }
 
-/* Takes the link out of its node; its requests are told afterwards, when it can no longer be chosen. */
+/* Takes the link out of its node; its requests are told afterwards, when it can no longer be
+ * chosen. */
 static void link_remove(struct sgn_link *link)
 {
     struct sgn_node *node = link->node;
@@ -154,12 +155,12 @@ void sgn_pool_dial(struct sgn_client *client, struct sgn_node *node)
         link->client = client;
         link->node = node;
         link->slot_count = slots;
-        link->dial_deadline_ns =
-            sgn_now_ns() + client->settings.connect_timeout_ms * MS_NS;
+        link->dial_deadline_ns = sgn_now_ns() + client->settings.connect_timeout_ms * MS_NS;
         for (uint32_t i = 0; i < slots; i++) {
             link->slots[i].next_free = i + 1 < slots ? i + 1 : NO_SLOT;
         }
-        struct sgn_conn_options options = {.events = &link_events, .user = link,
+        struct sgn_conn_options options = {.events = &link_events,
+                                           .user = link,
                                            .handshake_ms = client->settings.connect_timeout_ms};
         err = sgn_conn_dial(client->wire, &node->address, &options, &link->conn);
     }
@@ -178,7 +179,8 @@ void sgn_pool_dial(struct sgn_client *client, struct sgn_node *node)
 /* Once the ring is known, a node of another one is refused whatever the options said. */
 static void fill_hello(const struct sgn_client *client, struct sgn_hello *self)
 {
-    const char *name = client->shape != NULL ? client->shape->ring.name : client->settings.ring_name;
+    const char *name =
+        client->shape != NULL ? client->shape->ring.name : client->settings.ring_name;
     memset(self, 0, sizeof(*self));
     snprintf(self->ring, sizeof(self->ring), "%s", name);
 }
@@ -264,8 +266,7 @@ struct sgn_link *sgn_pool_link(struct sgn_node *node)
         }
     }
     if (best != NULL && best->inflight >= BUSY_LINK && !sgn_pool_is_dialling(node) &&
-        node->redial_ns == 0 &&
-        node->link_count < best->client->settings.pool_per_node) {
+        node->redial_ns == 0 && node->link_count < best->client->settings.pool_per_node) {
         sgn_pool_dial(best->client, node);
     }
     return best;

@@ -70,7 +70,8 @@ static void refuse(struct sgn_request *request, int err, const char *why)
 static void take_bucket(struct sgn_request *request, struct sgn_bytes bucket)
 {
     if (!sgn_bucket_name_valid(bucket)) {
-        refuse(request, SGN_ERR_INVALID,
+        refuse(request,
+               SGN_ERR_INVALID,
                "a bucket name is 1..63 of a-z 0-9 . _ - and begins with a letter, digit or _");
         return;
     }
@@ -81,7 +82,8 @@ static void take_bucket(struct sgn_request *request, struct sgn_bytes bucket)
 static void take_key(struct sgn_request *request, struct sgn_bytes key)
 {
     if (!sgn_key_valid(key)) {
-        refuse(request, key.count == 0 ? SGN_ERR_INVALID : SGN_ERR_TOO_LARGE,
+        refuse(request,
+               key.count == 0 ? SGN_ERR_INVALID : SGN_ERR_TOO_LARGE,
                "a key is 1..1024 bytes");
         return;
     }
@@ -89,7 +91,9 @@ static void take_key(struct sgn_request *request, struct sgn_bytes key)
     request->key_bytes = (uint32_t)key.count;
 }
 
-static void begin_key(struct sgn_request *request, enum sgn_op op, struct sgn_bytes bucket,
+static void begin_key(struct sgn_request *request,
+                      enum sgn_op op,
+                      struct sgn_bytes bucket,
                       struct sgn_bytes key)
 {
     if (begin(request, op)) {
@@ -123,7 +127,9 @@ void sgn_request_stat(struct sgn_request *request, struct sgn_bytes bucket, stru
     begin_key(request, SGN_OP_STAT, bucket, key);
 }
 
-void sgn_request_put(struct sgn_request *request, struct sgn_bytes bucket, struct sgn_bytes key,
+void sgn_request_put(struct sgn_request *request,
+                     struct sgn_bytes bucket,
+                     struct sgn_bytes key,
                      struct sgn_bytes value)
 {
     if (!is_mine(request)) {
@@ -153,8 +159,12 @@ void sgn_request_list(struct sgn_request *request, struct sgn_bytes bucket, stru
     }
 }
 
-void sgn_request_bucket_create(struct sgn_request *request, struct sgn_bytes bucket,
-                               enum sgn_bucket_kind kind, uint32_t n, uint32_t r, uint32_t w)
+void sgn_request_bucket_create(struct sgn_request *request,
+                               struct sgn_bytes bucket,
+                               enum sgn_bucket_kind kind,
+                               uint32_t n,
+                               uint32_t r,
+                               uint32_t w)
 {
     if (!begin(request, SGN_OP_BUCKET_CREATE)) {
         return;
@@ -198,7 +208,7 @@ void sgn_request_locate(struct sgn_request *request, struct sgn_bytes bucket, st
     begin_key(request, SGN_OP_LOCATE, bucket, key);
 }
 
-/* ---- Settings ---------------------------------------------------------------------------------- */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
 void sgn_request_set_read(struct sgn_request *request, enum sgn_read_mode mode)
 {
@@ -292,7 +302,7 @@ void sgn_request_set_list_limit(struct sgn_request *request, uint32_t keys)
     }
 }
 
-/* ---- Running ----------------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 /* What ends a request before it began. Leaves the sentence. */
 static int refused(struct sgn_request *request, int err, const char *why)

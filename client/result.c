@@ -1,4 +1,5 @@
-/* client/result.c - a good answer copied into its request and decoded, and the functions that show it. */
+/* client/result.c - a good answer copied into its request and decoded, and the functions that
+ * show it. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,7 +107,9 @@ static int take_record(struct sgn_request *request, const struct sgn_msg *msg)
     sgn_context_encode(&request->record.vector, &sink);
     if (!sgn_record_is_unwritten(&request->record)) {
         request->result_context = sgn_sink_bytes(&sink);
-        snprintf(request->version_text, sizeof(request->version_text), "%016llx",
+        snprintf(request->version_text,
+                 sizeof(request->version_text),
+                 "%016llx",
                  (unsigned long long)sgn_record_digest(&request->record));
     }
     if (msg->err == SGN_ERR_NOT_FOUND || sgn_record_is_dead(&request->record)) {
@@ -151,8 +154,8 @@ static int take_list(struct sgn_request *request, const struct sgn_msg *msg)
         if (newest == NULL) {
             continue;
         }
-        struct sgn_item_row row = {key, sgn_hlc_ms(newest->hlc), newest->body_bytes,
-                                   record.sibling_count};
+        struct sgn_item_row row = {
+            key, sgn_hlc_ms(newest->hlc), newest->body_bytes, record.sibling_count};
         if (item_push(request, &row) != SGN_OK) {
             return SGN_ERR_NOMEM;
         }
@@ -240,7 +243,7 @@ int sgn_result_take(struct sgn_request *request, const struct sgn_msg *msg)
     return SGN_ERR_PROTOCOL;
 }
 
-/* ---- What the caller sees ---------------------------------------------------------------------- */
+/* ---- What the caller sees -------------------------------------------------------------------- */
 
 int sgn_request_err(const struct sgn_request *request)
 {
@@ -262,7 +265,8 @@ uint32_t sgn_request_sibling_count(const struct sgn_request *request)
     return request->record.sibling_count;
 }
 
-int sgn_request_sibling(const struct sgn_request *request, uint32_t index,
+int sgn_request_sibling(const struct sgn_request *request,
+                        uint32_t index,
                         struct sgn_value_info *info)
 {
     if (index >= request->record.sibling_count) {
@@ -272,8 +276,12 @@ int sgn_request_sibling(const struct sgn_request *request, uint32_t index,
     struct sgn_value_info full = {.value = sibling->body,
                                   .value_bytes = sibling->body_bytes,
                                   .written_ms = sgn_hlc_ms(sibling->hlc)};
-    snprintf(full.dot, sizeof(full.dot), "%u.%u:%llu", sibling->dot.actor.node,
-             sibling->dot.actor.generation, (unsigned long long)sibling->dot.counter);
+    snprintf(full.dot,
+             sizeof(full.dot),
+             "%u.%u:%llu",
+             sibling->dot.actor.node,
+             sibling->dot.actor.generation,
+             (unsigned long long)sibling->dot.counter);
     return sgn_struct_out(info, &full, sizeof(full));
 }
 
@@ -286,8 +294,8 @@ const char *sgn_request_context_text(const struct sgn_request *request)
 {
     /* Made when asked for: few callers want it. The request belongs to the caller now. */
     struct sgn_request *writable = (struct sgn_request *)(uintptr_t)request;
-    sgn_text_encode(request->result_context, writable->context_text,
-                    sizeof(writable->context_text));
+    sgn_text_encode(
+        request->result_context, writable->context_text, sizeof(writable->context_text));
     return request->context_text;
 }
 
@@ -329,7 +337,8 @@ uint32_t sgn_request_bucket_count(const struct sgn_request *request)
     return request->bucket_count;
 }
 
-int sgn_request_bucket_info(const struct sgn_request *request, uint32_t index,
+int sgn_request_bucket_info(const struct sgn_request *request,
+                            uint32_t index,
                             struct sgn_bucket_info *info)
 {
     if (index >= request->bucket_count) {
@@ -369,7 +378,9 @@ int sgn_request_node(const struct sgn_request *request, uint32_t index, struct s
     return sgn_struct_out(info, &full, sizeof(full));
 }
 
-uint32_t sgn_request_homes(const struct sgn_request *request, uint32_t partition, uint32_t *nodes,
+uint32_t sgn_request_homes(const struct sgn_request *request,
+                           uint32_t partition,
+                           uint32_t *nodes,
                            uint32_t nodes_max)
 {
     uint32_t count = 0;

@@ -1,9 +1,9 @@
 /* client/route.c - the shape of the ring as the client knows it, and which node a request goes to.
  *
- * A key goes to the first of its homes that can take it now, else to the next, else to any node: all
- * of them can coordinate, a home only saves a hop. Nodes that failed this request come last, and
- * before them those that lately kept silent. What is routed by need not be up to date, so that the
- * table solved here from the members alone is good enough whatever the ring's history. */
+ * A key goes to the first of its homes that can take it now, else to the next, else to any node:
+ * all of them can coordinate, a home only saves a hop. Nodes that failed this request come last,
+ * and before them those that lately kept silent. What is routed by need not be up to date, so that
+ * the table solved here from the members alone is good enough whatever the ring's history. */
 #include <stdlib.h>
 
 #include "client/inner.h"
@@ -11,9 +11,9 @@
 #include "ring/core/placement.h"
 
 #define RING_RETRY_NS UINT64_C(200000000)
-#define WANT_OTHERS 3u /* Nodes dialled besides the homes for a request that nobody can take. */
+#define WANT_OTHERS   3u /* Nodes dialled besides the homes for a request that nobody can take. */
 
-/* ---- Shape ------------------------------------------------------------------------------------- */
+/* ---- Shape ----------------------------------------------------------------------------------- */
 
 enum sgn_err sgn_shape_create(struct sgn_bytes description, struct sgn_shape **out)
 {
@@ -92,8 +92,14 @@ int sgn_route_adopt(struct sgn_client *client, struct sgn_shape *shape)
     sgn_shape_drop(client->shape);
     client->shape = sgn_shape_hold(shape);
     atomic_store(&client->epoch, ring->epoch);
-    sgn_client_say(client, 2, "ring %s, epoch %u: %u nodes, %u partitions of %u copies", ring->name,
-                   ring->epoch, ring->member_count, ring->partition_count, ring->replica_count);
+    sgn_client_say(client,
+                   2,
+                   "ring %s, epoch %u: %u nodes, %u partitions of %u copies",
+                   ring->name,
+                   ring->epoch,
+                   ring->member_count,
+                   ring->partition_count,
+                   ring->replica_count);
     return SGN_OK;
 }
 
@@ -160,7 +166,7 @@ void sgn_route_check_ready(struct sgn_client *client)
     pthread_mutex_unlock(&client->mutex);
 }
 
-/* ---- Choice ------------------------------------------------------------------------------------ */
+/* ---- Choice ---------------------------------------------------------------------------------- */
 
 void sgn_route_begin(struct sgn_request *request)
 {
@@ -168,7 +174,8 @@ void sgn_route_begin(struct sgn_request *request)
     if (sgn_op_has_key(request->op)) {
         struct sgn_sink full = sgn_sink_of(raw, sizeof(raw));
         sgn_full_key_encode(sgn_bytes_of(request->bucket, request->bucket_bytes),
-                            sgn_bytes_of(request->key, request->key_bytes), &full);
+                            sgn_bytes_of(request->key, request->key_bytes),
+                            &full);
         request->hash = sgn_hash(sgn_sink_bytes(&full));
     }
 }
@@ -204,7 +211,9 @@ bool sgn_route_is_candidate(const struct sgn_request *request, const struct sgn_
 /* How picky a pass over the nodes is. */
 enum pass { PASS_GOOD, PASS_SUSPECT, PASS_TRIED };
 
-static struct sgn_link *link_if(struct sgn_request *request, struct sgn_node *node, enum pass pass,
+static struct sgn_link *link_if(struct sgn_request *request,
+                                struct sgn_node *node,
+                                enum pass pass,
                                 uint64_t now_ns)
 {
     if ((pass == PASS_GOOD && node->suspect_ns > now_ns) ||

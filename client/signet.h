@@ -15,8 +15,8 @@
  *    long they last.
  *  - Structs that are filled for the caller begin with `struct_bytes`: set it to sizeof the struct
  *    before the call, so that a later library knows which fields the caller has.
- *  - A client is for any number of threads; a request for one at a time (only sgn_request_cancel may
- *    come from another); options for one.
+ *  - A client is for any number of threads; a request for one at a time (only sgn_request_cancel
+ *    may come from another); options for one.
  *  - The library raises and catches no signals, writes nothing to stdout or stderr, has no global
  *    state and never exits the process over what it received. After fork the child creates a client
  *    of its own; the parent's is of no use to it, not even for destroy.
@@ -38,19 +38,19 @@ extern "C" {
 #define SGN_API
 #endif
 
-/* ---- Version ---------------------------------------------------------------------------------- */
+/* ---- Version --------------------------------------------------------------------------------- */
 
-#define SGN_VERSION_MAJOR 0
-#define SGN_VERSION_MINOR 1
-#define SGN_VERSION_PATCH 0
+#define SGN_VERSION_MAJOR  0
+#define SGN_VERSION_MINOR  1
+#define SGN_VERSION_PATCH  0
 #define SGN_VERSION_NUMBER (SGN_VERSION_MAJOR * 10000 + SGN_VERSION_MINOR * 100 + SGN_VERSION_PATCH)
-#define SGN_VERSION_TEXT "0.1.0"
+#define SGN_VERSION_TEXT   "0.1.0"
 
 /* Of the library that is loaded; the macros are of the header the program was built with. */
 SGN_API uint32_t sgn_version_number(void);
 SGN_API const char *sgn_version_text(void);
 
-/* ---- Bytes ------------------------------------------------------------------------------------ */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 #ifndef SGN_BYTES_DEFINED
 #define SGN_BYTES_DEFINED
@@ -70,14 +70,15 @@ static inline struct sgn_bytes sgn_text(const char *text)
     return bytes;
 }
 
-/* ---- Errors ----------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 /* What the ring takes. */
-#define SGN_LIMIT_KEY_BYTES 1024u
+#define SGN_LIMIT_KEY_BYTES    1024u
 #define SGN_LIMIT_BUCKET_BYTES 63u
-#define SGN_LIMIT_VALUE_BYTES (16u << 20)
+#define SGN_LIMIT_VALUE_BYTES  (16u << 20)
 
-/* Codes keep their meaning for ever; new ones are added at the end. sgn_err_text says each in words. */
+/* Codes keep their meaning for ever; new ones are added at the end. sgn_err_text says each in
+ * words. */
 #ifndef SGN_ERR_DEFINED
 #define SGN_ERR_DEFINED
 enum sgn_err {
@@ -122,14 +123,14 @@ SGN_API const char *sgn_err_text(int err);
  * tried within the request's time. */
 SGN_API int sgn_err_is_retriable(int err);
 
-/* ---- Options ---------------------------------------------------------------------------------- */
+/* ---- Options --------------------------------------------------------------------------------- */
 
 struct sgn_options; /* A builder; the client copies it. */
 struct sgn_client;
 struct sgn_request;
 
-/* level: 0 error, 1 warning, 2 notice, 3 detail. `text` is one line and lasts for the call. Comes on
- * the library's thread, or inside a call of the caller's; must not call the client. */
+/* level: 0 error, 1 warning, 2 notice, 3 detail. `text` is one line and lasts for the call. Comes
+ * on the library's thread, or inside a call of the caller's; must not call the client. */
 typedef void sgn_log_fn(void *user, int level, const char *text);
 
 enum sgn_trace_stage {
@@ -164,11 +165,13 @@ SGN_API int sgn_options_set(struct sgn_options *options, const char *name, const
 /* The value as text, or NULL for an unknown name. Valid until the next call on options. */
 SGN_API const char *sgn_options_get(const struct sgn_options *options, const char *name);
 /* Reads `name = value` lines of one section ("client" when NULL) of an INI file; other sections are
- * passed over. `#` or `;` begin a comment line. All or nothing. SGN_ERR_CONFIG with file and line in
- * the error text, SGN_ERR_NOT_FOUND when the file or the section is not there. */
-SGN_API int sgn_options_load_file(struct sgn_options *options, const char *path,
+ * passed over. `#` or `;` begin a comment line. All or nothing. SGN_ERR_CONFIG with file and line
+ * in the error text, SGN_ERR_NOT_FOUND when the file or the section is not there. */
+SGN_API int sgn_options_load_file(struct sgn_options *options,
+                                  const char *path,
                                   const char *section);
-/* Takes every SIGNET_<NAME IN CAPITALS> of the environment, SIGNET_SEEDS for one. All or nothing. */
+/* Takes every SIGNET_<NAME IN CAPITALS> of the environment, SIGNET_SEEDS for one. All or
+ * nothing. */
 SGN_API int sgn_options_load_env(struct sgn_options *options);
 /* Why the last call failed; "" if it did not. Valid until the next call on options. */
 SGN_API const char *sgn_options_error(const struct sgn_options *options);
@@ -181,10 +184,11 @@ SGN_API const char *sgn_options_help(size_t index); /* What it is, with its rang
 SGN_API void sgn_options_set_log(struct sgn_options *options, sgn_log_fn *log, void *user);
 SGN_API void sgn_options_set_trace(struct sgn_options *options, sgn_trace_fn *trace, void *user);
 
-/* ---- Client ----------------------------------------------------------------------------------- */
+/* ---- Client ---------------------------------------------------------------------------------- */
 
 /* Never waits for the network: connecting goes on behind. `options` may be NULL (the defaults) and
- * may be destroyed afterwards. SGN_ERR_NOMEM, SGN_ERR_CONFIG, SGN_ERR_IO (no thread or descriptor). */
+ * may be destroyed afterwards. SGN_ERR_NOMEM, SGN_ERR_CONFIG, SGN_ERR_IO (no thread or
+ * descriptor). */
 SGN_API int sgn_client_create(struct sgn_client **client, const struct sgn_options *options);
 
 /* Waits until the shape of the ring is known from some node. SGN_ERR_TIMEOUT, or the error that
@@ -203,8 +207,8 @@ SGN_API void sgn_client_destroy(struct sgn_client *client);
  * thread, and all its work happens in dispatch, which the caller calls on one thread whenever the
  * descriptor is readable (poll, epoll, libevent: client/signet_libevent.h). The descriptor is the
  * client's; it also becomes readable for the library's timers.
- * fd: -1 with threads = 1. dispatch: never waits; runs callbacks; returns how many requests it ended,
- * at most done_max (0: no bound), or SGN_ERR_INVALID with threads = 1. */
+ * fd: -1 with threads = 1. dispatch: never waits; runs callbacks; returns how many requests it
+ * ended, at most done_max (0: no bound), or SGN_ERR_INVALID with threads = 1. */
 SGN_API int sgn_client_fd(struct sgn_client *client);
 SGN_API int sgn_client_dispatch(struct sgn_client *client, uint32_t done_max);
 
@@ -228,7 +232,7 @@ struct sgn_client_counts {
 };
 SGN_API void sgn_client_stats(struct sgn_client *client, struct sgn_client_counts *counts);
 
-/* ---- Requests --------------------------------------------------------------------------------- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 /* NULL only when there is no memory. A request is used again and again: each operation function
  * begins anew, forgetting settings and results of the one before. While a request runs nothing but
@@ -241,23 +245,29 @@ SGN_API void sgn_request_reset(struct sgn_request *request);
 SGN_API void sgn_request_destroy(struct sgn_request *request);
 
 /* Operations. What is wrong with names or sizes is told by run or start. */
-SGN_API void sgn_request_get(struct sgn_request *request, struct sgn_bytes bucket,
+SGN_API void sgn_request_get(struct sgn_request *request,
+                             struct sgn_bytes bucket,
                              struct sgn_bytes key);
 /* As get, but brings versions, times and sizes without values. */
-SGN_API void sgn_request_stat(struct sgn_request *request, struct sgn_bytes bucket,
+SGN_API void sgn_request_stat(struct sgn_request *request,
+                              struct sgn_bytes bucket,
                               struct sgn_bytes key);
 /* The value is borrowed until the request is done. Without a context the put overwrites all values
  * its coordinator holds; with one (sgn_request_set_context) only what the context has seen, and
  * values written meanwhile stay beside it as siblings. A put that ends with SGN_ERR_UNKNOWN may or
  * may not have been kept. Any other error but SGN_ERR_CANCELLED: nothing was written. */
-SGN_API void sgn_request_put(struct sgn_request *request, struct sgn_bytes bucket,
-                             struct sgn_bytes key, struct sgn_bytes value);
+SGN_API void sgn_request_put(struct sgn_request *request,
+                             struct sgn_bytes bucket,
+                             struct sgn_bytes key,
+                             struct sgn_bytes value);
 /* As put. SGN_OK also when there was nothing. */
-SGN_API void sgn_request_del(struct sgn_request *request, struct sgn_bytes bucket,
+SGN_API void sgn_request_del(struct sgn_request *request,
+                             struct sgn_bytes bucket,
                              struct sgn_bytes key);
 /* One page of the keys that begin with prefix, in byte order. A page may hold fewer keys than the
  * limit, or none, before the end: go on from sgn_request_list_after until sgn_request_list_end. */
-SGN_API void sgn_request_list(struct sgn_request *request, struct sgn_bytes bucket,
+SGN_API void sgn_request_list(struct sgn_request *request,
+                              struct sgn_bytes bucket,
                               struct sgn_bytes prefix);
 
 #ifndef SGN_BUCKET_KIND_DEFINED
@@ -266,8 +276,11 @@ enum sgn_bucket_kind { SGN_BUCKET_AVAILABLE = 1, SGN_BUCKET_ORDERED = 2 };
 #endif
 
 /* n copies, r read and w written before an answer; 0 for any of them: the ring's default. */
-SGN_API void sgn_request_bucket_create(struct sgn_request *request, struct sgn_bytes bucket,
-                                       enum sgn_bucket_kind kind, uint32_t n, uint32_t r,
+SGN_API void sgn_request_bucket_create(struct sgn_request *request,
+                                       struct sgn_bytes bucket,
+                                       enum sgn_bucket_kind kind,
+                                       uint32_t n,
+                                       uint32_t r,
                                        uint32_t w);
 SGN_API void sgn_request_bucket_delete(struct sgn_request *request, struct sgn_bytes bucket);
 SGN_API void sgn_request_bucket_list(struct sgn_request *request);
@@ -276,7 +289,8 @@ SGN_API void sgn_request_status(struct sgn_request *request, uint32_t node);
 /* The shape of the ring, asked of a node: sgn_request_ring_info, _node, _homes. */
 SGN_API void sgn_request_ring(struct sgn_request *request);
 /* Where a key lives: sgn_request_location. The key need not exist. */
-SGN_API void sgn_request_locate(struct sgn_request *request, struct sgn_bytes bucket,
+SGN_API void sgn_request_locate(struct sgn_request *request,
+                                struct sgn_bytes bucket,
                                 struct sgn_bytes key);
 
 #ifndef SGN_READ_MODE_DEFINED
@@ -318,7 +332,7 @@ SGN_API int sgn_request_start(struct sgn_request *request, sgn_done_fn *done, vo
  * or as it would have; a put or del may then have been applied. */
 SGN_API void sgn_request_cancel(struct sgn_request *request);
 
-/* ---- Results ---------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 /* Valid until the next operation is begun on the request, reset or destroy. */
 
 /* The outcome; SGN_OK before the first. */
@@ -339,7 +353,8 @@ struct sgn_value_info {
     char dot[SGN_DOT_TEXT_BYTES]; /* "node.generation:counter": the name of this one write. */
 };
 SGN_API uint32_t sgn_request_sibling_count(const struct sgn_request *request);
-SGN_API int sgn_request_sibling(const struct sgn_request *request, uint32_t index,
+SGN_API int sgn_request_sibling(const struct sgn_request *request,
+                                uint32_t index,
                                 struct sgn_value_info *info);
 
 /* What a get, stat, put or del has seen, to be given to a later put or del of the same key. */
@@ -358,7 +373,8 @@ struct sgn_item_info {
     uint32_t sibling_count; /* 1 unless there are concurrent values. */
 };
 SGN_API uint32_t sgn_request_item_count(const struct sgn_request *request);
-SGN_API int sgn_request_item(const struct sgn_request *request, uint32_t index,
+SGN_API int sgn_request_item(const struct sgn_request *request,
+                             uint32_t index,
                              struct sgn_item_info *info);
 SGN_API struct sgn_bytes sgn_request_list_after(const struct sgn_request *request);
 SGN_API int sgn_request_list_end(const struct sgn_request *request); /* 1: nothing behind. */
@@ -371,7 +387,8 @@ struct sgn_bucket_info {
     uint32_t n, r, w;
 };
 SGN_API uint32_t sgn_request_bucket_count(const struct sgn_request *request);
-SGN_API int sgn_request_bucket_info(const struct sgn_request *request, uint32_t index,
+SGN_API int sgn_request_bucket_info(const struct sgn_request *request,
+                                    uint32_t index,
                                     struct sgn_bucket_info *info);
 
 /* Ring. */
@@ -394,11 +411,14 @@ struct sgn_node_info {
 };
 SGN_API int sgn_request_ring_info(const struct sgn_request *request, struct sgn_ring_info *info);
 /* index < node_count, in the order of ids. */
-SGN_API int sgn_request_node(const struct sgn_request *request, uint32_t index,
+SGN_API int sgn_request_node(const struct sgn_request *request,
+                             uint32_t index,
                              struct sgn_node_info *info);
 /* Ids of the nodes that hold a partition, the preferred first. Returns how many were written. */
-SGN_API uint32_t sgn_request_homes(const struct sgn_request *request, uint32_t partition,
-                                   uint32_t *nodes, uint32_t nodes_max);
+SGN_API uint32_t sgn_request_homes(const struct sgn_request *request,
+                                   uint32_t partition,
+                                   uint32_t *nodes,
+                                   uint32_t nodes_max);
 
 /* Locate. */
 struct sgn_location {

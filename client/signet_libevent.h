@@ -1,6 +1,7 @@
-/* client/signet_libevent.h - a Signet client inside a program that runs libevent: two inline functions.
- * The client must have been created with the option threads = 0. Callbacks of requests then run on
- * the loop's thread. Add it before the loop runs; remove it before the client is destroyed.
+/* client/signet_libevent.h - a Signet client inside a program that runs libevent: two inline
+ * functions. The client must have been created with the option threads = 0. Callbacks of requests
+ * then run on the loop's thread. Add it before the loop runs; remove it before the client is
+ * destroyed.
  *
  *   struct sgn_libevent glue;
  *   if (sgn_libevent_add(&glue, base, client) != SGN_OK) { ... }
@@ -30,8 +31,10 @@ static inline void sgn_libevent_ready(evutil_socket_t fd, short what, void *user
     (void)sgn_client_dispatch(glue->client, 0);
 }
 
-/* SGN_ERR_INVALID when the client has a thread of its own, SGN_ERR_NOMEM. `glue` is the caller's. */
-static inline int sgn_libevent_add(struct sgn_libevent *glue, struct event_base *base,
+/* SGN_ERR_INVALID when the client has a thread of its own, SGN_ERR_NOMEM. `glue` is the
+ * caller's. */
+static inline int sgn_libevent_add(struct sgn_libevent *glue,
+                                   struct event_base *base,
                                    struct sgn_client *client)
 {
     int fd = sgn_client_fd(client);

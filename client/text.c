@@ -1,5 +1,5 @@
-/* client/text.c - bytes as text that passes through shells, URLs and files unharmed: base64 with '-'
- * and '_' (RFC 4648 section 5), no padding. */
+/* client/text.c - bytes as text that passes through shells, URLs and files unharmed: base64 with
+ * '-' and '_' (RFC 4648 section 5), no padding. */
 #include "client/inner.h"
 #include "ring/core/check.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define LANES 8
+#define LANES         8
 #define PUTS_PER_LANE 100
 
 struct lane {

@@ -1,4 +1,5 @@
-/* The client inside a program's own libevent loop: no thread of the library, callbacks on the loop. */
+/* The client inside a program's own libevent loop: no thread of the library, callbacks on the
+ * loop. */
 #include <signet.h>
 #include <signet_libevent.h>
 #include <stdio.h>
@@ -18,7 +19,9 @@ static void page_done(struct sgn_request *request, int err, void *user)
         for (uint32_t i = 0; i < sgn_request_item_count(request); i++) {
             struct sgn_item_info item = {.struct_bytes = sizeof(item)};
             sgn_request_item(request, i, &item);
-            printf("%8llu  %.*s\n", (unsigned long long)item.value_bytes, (int)item.key.count,
+            printf("%8llu  %.*s\n",
+                   (unsigned long long)item.value_bytes,
+                   (int)item.key.count,
                    (const char *)item.key.ptr);
         }
         page->keys += sgn_request_item_count(request);

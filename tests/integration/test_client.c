@@ -1,364 +1,13 @@
-/* The client library against nodes made up in this file, which answer, fail and keep silent exactly as
- * told; plain main, so that it runs under ThreadSanitizer too. The nodes share one thread and speak
- * through ring/net, so what is tested is the whole library down to the sockets. */
+/* The client library against nodes made up in this file, which answer, fail and keep silent
+ * exactly as told; plain main, so that it runs under ThreadSanitizer too. The nodes share one
+ * thread and speak through ring/net, so what is tested is the whole library down to the sockets. */
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <event2/event.h>
+#include <string.h>
 
 #include "client/signet.h"
-#include "ring/core/bucket.h"
-#include "ring/core/hlc.h"
-#include "ring/core/items.h"
-#include "ring/core/key.h"
-#include "ring/core/placement.h"
-#include "ring/core/record.h"
-#include "ring/core/ring.h"
-#include "ring/net/conn.h"
-#include "ring/net/hello.h"
-#include "ring/net/listener.h"
-
-#define NODES 3u
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);                 \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
-#define CHECK_ERR(got, wanted)                                                                     \
-    do {                                                                                           \
-        int err_ = (got);                                                                          \
-        if (err_ != (wanted)) {                                                                    \
-            fprintf(stderr, "FAILED %s:%d: %s is %s, wanted %s\n", __FILE__, __LINE__, #got,       \
-                    sgn_err_name(err_), sgn_err_name(wanted));                                     \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
-
-/* ---- The nodes --------------------------------------------------------------------------------- */
-
-enum manner {
-    ANSWER,        /* As a node would. */
-    ANSWER_BUSY,   /* BUSY to everything but RING. */
-    ANSWER_UNAVAILABLE,
-    SWALLOW,       /* Do it, never answer (but RING). */
-    HANG_UP,       /* Do it, then break the connection. */
-    GARBAGE,       /* A record that is none. */
-    SLOW,          /* Answer after slow_ms. */
-};
-
-struct fake {
-    uint32_t id;
-    struct sgn_listener *listener;
-    char address[SGN_ADDRESS_TEXT_BYTES];
-    atomic_int manner;
-    atomic_uint times;    /* The manner holds for so many requests, then ANSWER; 0: for ever. */
-    atomic_uint served;   /* Requests seen, RING aside. */
-    atomic_bool is_dead;  /* Hangs up on every connection at once. */
-};
-
-#define KEYS 256u
-struct kept {
-    char key[64];
-    char value[64];
-    uint64_t counter;
-    struct sgn_request_id id;
-};
-
-static struct fake fakes[NODES];
-static struct event_base *base;
-static struct sgn_wire *wire;
-static char ring_name[16] = "testring";
-static atomic_uint epoch = 1;
-static struct kept table[KEYS]; /* One table for all nodes, of the fake thread alone. */
-static uint32_t kept_count;
-static atomic_uint applied; /* Writes that changed the table. */
-static atomic_uint duplicates; /* Writes with an id seen before. */
-static pthread_mutex_t seen_mutex = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t seen_stamp;
-static atomic_uint slow_ms = 150;
-static int fakes_wake = -1;
-static struct event *fakes_end_event;
-
-static void fill_ring(struct sgn_ring *ring)
-{
-    memset(ring, 0, sizeof(*ring));
-    snprintf(ring->name, sizeof(ring->name), "%s", ring_name);
-    ring->epoch = atomic_load(&epoch);
-    ring->partition_count = 64;
-    ring->replica_count = 3;
-    ring->member_count = NODES;
-    for (uint32_t i = 0; i < NODES; i++) {
-        ring->members[i] = (struct sgn_member){.id = i + 1, .weight = 1, .zone = 0};
-        memcpy(ring->members[i].address, fakes[i].address, sizeof(ring->members[i].address));
-    }
-}
-
-static struct kept *find(struct sgn_bytes key, bool make)
-{
-    for (uint32_t i = 0; i < kept_count; i++) {
-        if (sgn_bytes_equal(sgn_bytes_str(table[i].key), key)) {
-            return &table[i];
-        }
-    }
-    if (!make) {
-        return NULL;
-    }
-    CHECK(kept_count < KEYS && key.count < sizeof(table[0].key));
-    memcpy(table[kept_count].key, key.ptr, key.count);
-    return &table[kept_count++];
-}
-
-static void record_of(const struct kept *kept, struct sgn_record *record)
-{
-    struct sgn_mint mint = {.actor = {7, 1}, .hlc = sgn_hlc_of_ms(1000000 + kept->counter),
-                            .body = sgn_bytes_str(kept->value)};
-    sgn_record_init(record);
-    memcpy(mint.request_id.bytes, kept->id.bytes, sizeof(mint.request_id.bytes));
-    CHECK(sgn_record_mint(record, &mint) == SGN_OK);
-}
-
-struct later {
-    struct event *event;
-    struct sgn_conn *conn; /* NULL when it broke meanwhile. */
-    struct sgn_msg msg;
-    uint8_t value[512];
-    struct later *next;
-};
-static struct later *laters;
-
-static void send_later(int fd, short what, void *user)
-{
-    struct later *later = user;
-    (void)fd;
-    (void)what;
-    if (later->conn != NULL) {
-        (void)sgn_conn_send(later->conn, &later->msg);
-    }
-    struct later **at = &laters;
-    while (*at != later) {
-        at = &(*at)->next;
-    }
-    *at = later->next;
-    event_free(later->event);
-    free(later);
-}
-
-static void reply(struct fake *fake, struct sgn_conn *conn, const struct sgn_msg *msg, bool is_slow)
-{
-    if (!is_slow) {
-        (void)sgn_conn_send(conn, msg);
-        return;
-    }
-    (void)fake;
-    struct later *later = calloc(1, sizeof(*later));
-    CHECK(later != NULL && msg->value.count <= sizeof(later->value));
-    later->conn = conn;
-    later->msg = *msg;
-    if (msg->value.count > 0) {
-        memcpy(later->value, msg->value.ptr, msg->value.count);
-    }
-    later->msg.value.ptr = later->value;
-    later->next = laters;
-    laters = later;
-    later->event = event_new(base, -1, 0, send_later, later);
-    struct timeval wait = {.tv_usec = (suseconds_t)atomic_load(&slow_ms) * 1000};
-    event_add(later->event, &wait);
-}
-
-/* What the answer holds; the bytes last until the next call. */
-static void work(struct fake *fake, const struct sgn_msg *msg, struct sgn_msg *answer)
-{
-    static uint8_t raw[1u << 20];
-    static struct sgn_ring ring;
-    static struct sgn_record record;
-    struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
-    struct kept *kept;
-    memset(answer, 0, sizeof(*answer));
-    answer->type = SGN_MSG_RESULT;
-    answer->request = msg->request;
-    answer->epoch = atomic_load(&epoch);
-    answer->node = fake->id;
-    answer->stamp = 0x1234567890;
-    answer->a = 2;
-    if (msg->type == SGN_MSG_RING) {
-        fill_ring(&ring);
-        sgn_ring_encode(&ring, &sink);
-        answer->value = sgn_sink_bytes(&sink);
-    } else if (msg->type == SGN_MSG_STATUS) {
-        answer->value = sgn_bytes_str(fake->id == 2 ? "{\"node\":2}" : "{}");
-    } else if (msg->type == SGN_MSG_GET) {
-        kept = find(msg->key, false);
-        answer->err = kept == NULL || kept->value[0] == '\0' ? SGN_ERR_NOT_FOUND : SGN_OK;
-        if (answer->err == SGN_OK) {
-            bool is_head = (msg->flags & SGN_GET_HEAD_ONLY) != 0;
-            record_of(kept, &record);
-            sgn_record_encode(&record, is_head ? SGN_RECORD_DIGEST_ONLY : SGN_RECORD_WITH_BODIES,
-                              &sink);
-            answer->value = sgn_sink_bytes(&sink);
-        }
-    } else if (msg->type == SGN_MSG_PUT || msg->type == SGN_MSG_DEL) {
-        kept = find(msg->key, true);
-        pthread_mutex_lock(&seen_mutex);
-        seen_stamp = msg->stamp;
-        pthread_mutex_unlock(&seen_mutex);
-        if (memcmp(&kept->id, &msg->id, sizeof(msg->id)) == 0) {
-            atomic_fetch_add(&duplicates, 1);
-        } else {
-            memset(kept->value, 0, sizeof(kept->value));
-            CHECK(msg->value.count < sizeof(kept->value));
-            if (msg->value.count > 0) {
-                memcpy(kept->value, msg->value.ptr, msg->value.count);
-            }
-            kept->id = msg->id;
-            kept->counter++;
-            atomic_fetch_add(&applied, 1);
-        }
-        struct sgn_vector vector = {.count = 1, .entries = {{{7, 1}, 1}}};
-        sgn_context_encode(&vector, &sink);
-        answer->context = sgn_sink_bytes(&sink);
-    } else if (msg->type == SGN_MSG_LIST) {
-        uint8_t small[4096];
-        for (uint32_t i = 0; i < kept_count; i++) {
-            if (sgn_bytes_starts(sgn_bytes_str(table[i].key), msg->key)) {
-                struct sgn_sink one = sgn_sink_of(small, sizeof(small));
-                record_of(&table[i], &record);
-                sgn_record_encode(&record, SGN_RECORD_DIGEST_ONLY, &one);
-                sgn_items_push(&sink, sgn_bytes_str(table[i].key), sgn_sink_bytes(&one));
-            }
-        }
-        answer->items = sgn_sink_bytes(&sink);
-        answer->after = sgn_bytes_str("zz");
-        answer->flags = SGN_RESULT_END;
-    } else if (msg->type == SGN_MSG_BUCKET_LIST) {
-        struct sgn_bucket row = {.name = "default", .kind = SGN_BUCKET_AVAILABLE, .n = 3, .r = 2,
-                                 .w = 2, .stamp = 1, .node = 1};
-        uint8_t small[256];
-        struct sgn_sink one = sgn_sink_of(small, sizeof(small));
-        sgn_bucket_encode(&row, &one);
-        sgn_items_push(&sink, sgn_bytes_str(row.name), sgn_sink_bytes(&one));
-        answer->items = sgn_sink_bytes(&sink);
-    }
-}
-
-static void node_message(struct sgn_conn *conn, const struct sgn_msg *msg, void *user)
-{
-    struct fake *fake = user;
-    struct sgn_msg answer;
-    if (msg->type == SGN_MSG_HELLO) {
-        struct sgn_hello self = {.node = fake->id, .incarnation = 1};
-        struct sgn_hello other;
-        snprintf(self.ring, sizeof(self.ring), "%s", ring_name);
-        (void)sgn_hello_accept(conn, &self, msg, &other, NULL);
-        return;
-    }
-    enum manner manner = ANSWER;
-    if (msg->type != SGN_MSG_RING) {
-        atomic_fetch_add(&fake->served, 1);
-        manner = (enum manner)atomic_load(&fake->manner);
-        if (atomic_load(&fake->times) > 0 && atomic_fetch_sub(&fake->times, 1) == 1) {
-            atomic_store(&fake->manner, ANSWER);
-        }
-    }
-    if (manner == ANSWER_BUSY || manner == ANSWER_UNAVAILABLE) {
-        answer = (struct sgn_msg){.type = SGN_MSG_RESULT, .request = msg->request, .epoch = 1,
-                                  .node = fake->id, .text = sgn_bytes_str("told to refuse"),
-                                  .err = manner == ANSWER_BUSY ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE};
-        (void)sgn_conn_send(conn, &answer);
-        return;
-    }
-    work(fake, msg, &answer);
-    if (manner == GARBAGE) {
-        answer.value = sgn_bytes_str("\x09 this is no record");
-    }
-    if (manner == HANG_UP) {
-        for (struct later *later = laters; later != NULL; later = later->next) {
-            later->conn = later->conn == conn ? NULL : later->conn;
-        }
-        sgn_conn_close(conn);
-    } else if (manner != SWALLOW) {
-        reply(fake, conn, &answer, manner == SLOW);
-    }
-}
-
-static void node_closed(struct sgn_conn *conn, enum sgn_err err, const char *why, void *user)
-{
-    (void)err;
-    (void)why;
-    (void)user;
-    for (struct later *later = laters; later != NULL; later = later->next) {
-        later->conn = later->conn == conn ? NULL : later->conn;
-    }
-}
-
-static const struct sgn_conn_events node_events = {.message = node_message, .closed = node_closed};
-
-static void node_accept(int fd, const struct sgn_address *from, void *user)
-{
-    struct fake *fake = user;
-    if (atomic_load(&fake->is_dead)) {
-        close(fd);
-        return;
-    }
-    struct sgn_conn_options options = {.events = &node_events, .user = fake};
-    struct sgn_conn *conn;
-    (void)sgn_conn_adopt(wire, fd, from, &options, &conn);
-}
-
-static void fakes_end(int fd, short what, void *user)
-{
-    (void)fd;
-    (void)what;
-    (void)user;
-    event_base_loopbreak(base);
-}
-
-static void *fakes_run(void *user)
-{
-    (void)user;
-    event_base_dispatch(base);
-    return NULL;
-}
-
-static void fakes_up(pthread_t *thread)
-{
-    base = event_base_new();
-    wire = sgn_wire_create(base);
-    for (uint32_t i = 0; i < NODES; i++) {
-        struct sgn_address any;
-        struct sgn_why why;
-        fakes[i].id = i + 1;
-        CHECK_ERR((int)sgn_address_parse("127.0.0.1:0", &any, &why), SGN_OK);
-        CHECK_ERR((int)sgn_listener_create(base, &any, node_accept, &fakes[i], &fakes[i].listener,
-                                           &why), SGN_OK);
-        sgn_address_format(sgn_listener_address(fakes[i].listener), fakes[i].address);
-    }
-    fakes_wake = eventfd(0, EFD_CLOEXEC);
-    fakes_end_event = event_new(base, fakes_wake, EV_READ, fakes_end, NULL);
-    event_add(fakes_end_event, NULL);
-    CHECK(pthread_create(thread, NULL, fakes_run, NULL) == 0);
-}
-
-static void told(uint32_t node, enum manner manner, uint32_t times)
-{
-    atomic_store(&fakes[node - 1].times, times);
-    atomic_store(&fakes[node - 1].manner, (int)manner);
-}
-
-static void all_told(enum manner manner, uint32_t times)
-{
-    for (uint32_t i = 1; i <= NODES; i++) {
-        told(i, manner, times);
-    }
-}
-
-/* ---- Tests ------------------------------------------------------------------------------------- */
+#include "ring/core/err_table.h"
+#include "tests/lib/fake_nodes.h"
 
 static struct sgn_client *client_of(const char *extra)
 {
@@ -506,8 +155,8 @@ static void test_bad_input(struct sgn_client *client)
     CHECK(strstr(sgn_request_error(request), "bucket name") != NULL);
     sgn_request_get(request, sgn_text("default"), (struct sgn_bytes){large, sizeof(large)});
     CHECK_ERR(sgn_request_run(request), SGN_ERR_TOO_LARGE);
-    sgn_request_put(request, sgn_text("default"), sgn_text("k"),
-                    (struct sgn_bytes){large, (16u << 20) + 1});
+    sgn_request_put(
+        request, sgn_text("default"), sgn_text("k"), (struct sgn_bytes){large, (16u << 20) + 1});
     CHECK_ERR(sgn_request_start(request, NULL, NULL), SGN_ERR_TOO_LARGE);
     sgn_request_get(request, sgn_text("default"), sgn_text("k"));
     sgn_request_set_copies(request, 8);
@@ -543,8 +192,8 @@ static void test_routing(void)
     sgn_client_destroy(client);
 }
 
-/* One failure of that manner at the first home; then the second home must have answered. Each with a
- * client of its own, for a node that failed is spared for a while. */
+/* One failure of that manner at the first home; then the second home must have answered. Each with
+ * a client of its own, for a node that failed is spared for a while. */
 static void retry_case(enum manner manner, bool is_get)
 {
     struct sgn_client *client = client_of("attempt_timeout_ms=100 timeout_ms=3000 hedge_percent=0");
@@ -784,7 +433,8 @@ static void *hammer(void *user)
 
 static void test_threads(void)
 {
-    struct sgn_client *client = client_of("pool_per_node=1 inflight_per_connection=1 queue_max=100");
+    struct sgn_client *client =
+        client_of("pool_per_node=1 inflight_per_connection=1 queue_max=100");
     pthread_t threads[6];
     for (uint32_t i = 0; i < 6; i++) {
         CHECK(pthread_create(&threads[i], NULL, hammer, client) == 0);
@@ -876,8 +526,7 @@ static void test_epoch_and_session(void)
 
 int main(void)
 {
-    pthread_t thread;
-    fakes_up(&thread);
+    fakes_up();
     test_errors_agree();
     struct sgn_client *client = client_of("");
     test_operations(client);
@@ -894,22 +543,7 @@ int main(void)
     test_threads();
     test_foreign_loop();
     test_epoch_and_session();
-    uint64_t one = 1;
-    CHECK(write(fakes_wake, &one, sizeof(one)) == (ssize_t)sizeof(one));
-    CHECK(pthread_join(thread, NULL) == 0);
-    event_free(fakes_end_event);
-    for (uint32_t i = 0; i < NODES; i++) {
-        sgn_listener_destroy(fakes[i].listener);
-    }
-    while (laters != NULL) {
-        struct later *later = laters;
-        laters = later->next;
-        event_free(later->event);
-        free(later);
-    }
-    sgn_wire_destroy(wire);
-    event_base_free(base);
-    close(fakes_wake);
+    fakes_down();
     printf("13 groups of client tests passed\n");
     return 0;
 }

@@ -9,7 +9,7 @@
 
 static void file_write(char *path, const char *text)
 {
-    strcpy(path, "/tmp/sgn-options-XXXXXX");
+    snprintf(path, 64, "/tmp/sgn-options-XXXXXX");
     int fd = mkstemp(path);
     cr_assert_geq(fd, 0);
     cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
@@ -24,7 +24,8 @@ Test(client_options, table_and_values)
         const char *name = sgn_options_name(count);
         /* Each default is valid, is what a new builder holds, and is documented. */
         cr_assert_str_eq(sgn_options_get(options, name), sgn_options_default(count), "%s", name);
-        cr_assert_eq(sgn_options_set(options, name, sgn_options_default(count)), SGN_OK, "%s", name);
+        cr_assert_eq(
+            sgn_options_set(options, name, sgn_options_default(count)), SGN_OK, "%s", name);
         cr_assert(strlen(sgn_options_help(count)) > 10);
     }
     cr_assert(count >= 12 && sgn_options_help(count) == NULL && sgn_options_default(count) == NULL);
@@ -45,17 +46,25 @@ Test(client_options, refusals_say_option_and_why)
     struct {
         const char *name, *value, *word;
     } rows[] = {
-        {"timeout_ms", "0", "range"},       {"timeout_ms", "3600001", "3600000"},
-        {"timeout_ms", "-5", "number"},     {"timeout_ms", "5s", "number"},
-        {"timeout_ms", "", "number"},       {"timeout_ms", "99999999999999999999", "number"},
-        {"seeds", "", "no address"},        {"seeds", "localhost:7301", "localhost"},
-        {"seeds", "127.0.0.1:0", "port"},   {"seeds", "127.0.0.1", "127.0.0.1"},
-        {"ring_name", "Not A Name", "ring"}, {"timeot_ms", "5", "\"timeout_ms\""},
-        {"pool_per_node", "17", "1..16"},   {"threads", "2", "0..1"},
+        {"timeout_ms", "0", "range"},
+        {"timeout_ms", "3600001", "3600000"},
+        {"timeout_ms", "-5", "number"},
+        {"timeout_ms", "5s", "number"},
+        {"timeout_ms", "", "number"},
+        {"timeout_ms", "99999999999999999999", "number"},
+        {"seeds", "", "no address"},
+        {"seeds", "localhost:7301", "localhost"},
+        {"seeds", "127.0.0.1:0", "port"},
+        {"seeds", "127.0.0.1", "127.0.0.1"},
+        {"ring_name", "Not A Name", "ring"},
+        {"timeot_ms", "5", "\"timeout_ms\""},
+        {"pool_per_node", "17", "1..16"},
+        {"threads", "2", "0..1"},
     };
     struct sgn_options *options = sgn_options_create();
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        cr_assert_eq(sgn_options_set(options, rows[i].name, rows[i].value), SGN_ERR_CONFIG, "%zu", i);
+        cr_assert_eq(
+            sgn_options_set(options, rows[i].name, rows[i].value), SGN_ERR_CONFIG, "%zu", i);
         const char *error = sgn_options_error(options);
         cr_assert_not_null(strstr(error, rows[i].name), "%zu: %s", i, error);
         cr_assert_not_null(strstr(error, rows[i].word), "%zu: %s", i, error);
@@ -65,7 +74,7 @@ Test(client_options, refusals_say_option_and_why)
     }
     char many[17 * 16] = "";
     for (int i = 0; i < 17; i++) {
-        strcat(many, "127.0.0.1:7301,");
+        memcpy(many + 15 * i, "127.0.0.1:7301,", 16);
     }
     cr_assert_eq(sgn_options_set(options, "seeds", many), SGN_ERR_CONFIG);
     cr_assert_eq(sgn_options_set(options, "seeds", NULL), SGN_ERR_CONFIG);
@@ -78,9 +87,11 @@ Test(client_options, file_and_environment)
 {
     char path[64];
     struct sgn_options *options = sgn_options_create();
-    file_write(path, "# comment\n; another\n[node]\nlisten = somewhere\n[client]\r\n"
-                     " timeout_ms = 77 \nring_name=abc\n\n[cluster.far]\ntimeout_ms = 88\n");
-    cr_assert_eq(sgn_options_load_file(options, path, NULL), SGN_OK, "%s", sgn_options_error(options));
+    file_write(path,
+               "# comment\n; another\n[node]\nlisten = somewhere\n[client]\r\n"
+               " timeout_ms = 77 \nring_name=abc\n\n[cluster.far]\ntimeout_ms = 88\n");
+    cr_assert_eq(
+        sgn_options_load_file(options, path, NULL), SGN_OK, "%s", sgn_options_error(options));
     cr_assert_str_eq(sgn_options_get(options, "timeout_ms"), "77");
     cr_assert_str_eq(sgn_options_get(options, "ring_name"), "abc");
     cr_assert_eq(sgn_options_load_file(options, path, "cluster.far"), SGN_OK);
@@ -90,12 +101,14 @@ Test(client_options, file_and_environment)
     unlink(path);
     cr_assert_eq(sgn_options_load_file(options, path, NULL), SGN_ERR_NOT_FOUND);
 
-    const char *bad[] = {"[client]\ntimeout_ms = 5\nretries = 3\n", "[client]\nqueue_max = 5\nwhat\n",
+    const char *bad[] = {"[client]\ntimeout_ms = 5\nretries = 3\n",
+                         "[client]\nqueue_max = 5\nwhat\n",
                          "[client]\nqueue_max = 5\n[open\n"};
     for (size_t i = 0; i < 3; i++) {
         file_write(path, bad[i]);
         cr_assert_eq(sgn_options_load_file(options, path, NULL), SGN_ERR_CONFIG);
-        cr_assert_not_null(strstr(sgn_options_error(options), ":3:"), "%s", sgn_options_error(options));
+        cr_assert_not_null(
+            strstr(sgn_options_error(options), ":3:"), "%s", sgn_options_error(options));
         unlink(path);
     }
     cr_assert_str_eq(sgn_options_get(options, "timeout_ms"), "88"); /* All or nothing. */
