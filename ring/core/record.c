@@ -175,7 +175,7 @@ bool sgn_record_covers(const struct sgn_record *record, const struct sgn_record 
     if (!vector_covers(&record->vector, &other->vector)) {
         return false;
     }
-    /* Everything of `other` is seen; what is left is whether `other` overwrote something kept here. */
+    /* All of `other` is seen; what is left is whether it overwrote something kept here. */
     for (uint32_t i = 0; i < record->sibling_count; i++) {
         if (!survives(&record->siblings[i], other)) {
             return false;
@@ -247,7 +247,7 @@ enum sgn_err sgn_record_mint(struct sgn_record *record, const struct sgn_mint *m
     drop_covered(&next, mint->context == NULL ? &record->vector : mint->context);
     if (!mint->is_delete) {
         uint64_t counter = vector_counter(&next.vector, mint->actor);
-        /* A counter at its end comes of a forged context only; one more would be 0, no dot at all. */
+        /* Only a forged context brings a counter to its end; one more would be 0, no dot. */
         if (counter == UINT64_MAX ||
             (counter == 0 && next.vector.count >= SGN_ACTORS_MAX - ACTORS_RESERVED) ||
             next.sibling_count == SGN_SIBLINGS_MAX ||

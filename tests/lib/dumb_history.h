@@ -1,9 +1,9 @@
 /* tests/lib/dumb_history.h - what dotted version vectors stand for, said with explicit sets.
  *
- * Every write that happened is an event with a number; a set of events is a 64-bit mask. A replica is
- * the set of events it knows of. An event remembers the set of puts that its writer had seen: those
- * it overwrites. A put is live at a replica that knows it and knows no event that overwrites it. There
- * are no counters, no vectors and no merge rule but union, so this shares no idea with
+ * Every write that happened is an event with a number; a set of events is a 64-bit mask. A replica
+ * is the set of events it knows of. An event remembers the set of puts that its writer had seen:
+ * those it overwrites. A put is live at a replica that knows it and knows no event that overwrites
+ * it. There are no counters, no vectors and no merge rule but union, so this shares no idea with
  * ring/core/record.c that could be wrong in both. */
 #ifndef SGN_TESTS_DUMB_HISTORY_H
 #define SGN_TESTS_DUMB_HISTORY_H

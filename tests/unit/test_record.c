@@ -164,7 +164,7 @@ Test(record, retried_put_merges_in_any_order)
     put(&stored, &settle);
     cr_assert_eq(stored.sibling_count, 1, "nothing of the put is left");
 
-    /* At a replica that still has the put, sending it again changes nothing; without an id it does. */
+    /* Where the put still is, sending it again changes nothing; without an id it does. */
     struct sgn_record before = r[0];
     put(&r[0], &first);
     put(&r[0], &again);

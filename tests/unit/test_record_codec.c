@@ -48,7 +48,7 @@ static enum sgn_err decoded(const void *bytes, size_t count, enum sgn_record_bod
     return err;
 }
 
-/* Vector (3,1):2 (5,1):1 (5,2):1 and siblings (3,1):1 (3,1):2 (5,2):1 with bodies "one", "", "three". */
+/* Vector (3,1):2 (5,1):1 (5,2):1, siblings (3,1):1 (3,1):2 (5,2):1 of "one", "", "three". */
 static void sample(struct sgn_record *record)
 {
     static const struct sgn_vector blind;

@@ -2,8 +2,8 @@
  *
  * A history is a sequence of operations on a few replicas of one key: a put or delete under any
  * context that any replica could have given out before (the empty one is a blind put) or under NULL
- * (an overwrite), a put sent again to any replica under its first context, and a merge of one replica
- * into another. After each operation the two implementations must agree on what is live there. */
+ * (an overwrite), a put sent again to any replica under its first context, and a merge of one
+ * replica into another. After each operation both implementations must agree on what is live. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -189,7 +189,7 @@ static void try_write(
         dumb_put(&walk->dumb, replica, seen, value);
     }
     if (!is_delete && !is_retry) {
-        /* A retry is sent with the same context again: the one that NULL stood for is remembered. */
+        /* A retry is sent with the same context: what NULL stood for is remembered. */
         uint32_t first = 0;
         while (walk->contexts[first].seen != seen) {
             first++;
