@@ -12,7 +12,7 @@ enum sgn_err sgn_hlc_merge(struct sgn_hlc *clock, uint64_t remote, uint64_t wall
     if (remote <= clock->last) {
         return SGN_OK;
     }
-    /* Remote is then the later of the two; how far it runs ahead of this node is judged by whichever
+    /* Remote is then the later of the two; how far it runs ahead of us is judged by whichever
      * of wall and clock is later: a wall that was set back must not make good peers look bad. */
     uint64_t ours_ms = sgn_hlc_ms(clock->last) > wall_ms ? sgn_hlc_ms(clock->last) : wall_ms;
     if (sgn_hlc_ms(remote) > ours_ms && sgn_hlc_ms(remote) - ours_ms > SGN_HLC_AHEAD_MS_MAX) {
