@@ -1,5 +1,5 @@
-/* Nodes made up for tests of the client: they answer, fail and keep silent exactly as told. They share
- * one thread, one table of keys, and speak through ring/net. */
+/* Nodes made up for tests of the client: they answer, fail and keep silent exactly as told. They
+ * share one thread and one table of keys, and speak through ring/net. */
 #ifndef SGN_TESTS_FAKE_NODES_H
 #define SGN_TESTS_FAKE_NODES_H
 
