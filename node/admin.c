@@ -17,10 +17,10 @@
 #include "ring/net/address.h"
 
 #define HEADERS_BYTES_MAX 8192
-#define BODY_BYTES_MAX 1024
-#define TIMEOUT_S 10
+#define BODY_BYTES_MAX    1024
+#define TIMEOUT_S         10
 #define METHODS_ALL                                                                                \
-    (EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |      \
+    (EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |     \
      EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
 
 struct sgn_admin {
@@ -61,7 +61,8 @@ static const char *oddity(struct evhttp_request *request)
     uint32_t hosts = 0;
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
     struct evkeyval *header = NULL;
-    TAILQ_FOREACH(header, headers, next) {
+    TAILQ_FOREACH(header, headers, next)
+    {
         hosts += strcasecmp(header->key, "Host") == 0;
         if (strcasecmp(header->key, "Transfer-Encoding") == 0) {
             return "a GET with a body is not taken here";
@@ -87,7 +88,11 @@ static void serve_health(struct sgn_admin *admin, struct evhttp_request *request
     sgn_status_verdict(admin->driver, &verdict);
     bool good = strcmp(which, "ready") == 0 ? verdict.ready : verdict.ring_ok;
     char text[320];
-    (void)snprintf(text, sizeof(text), "%s%s%s", verdict.word, verdict.reason[0] != '\0' ? ": " : "",
+    (void)snprintf(text,
+                   sizeof(text),
+                   "%s%s%s",
+                   verdict.word,
+                   verdict.reason[0] != '\0' ? ": " : "",
                    verdict.reason);
     reply_text(request, good ? 200 : 503, text);
 }
@@ -149,8 +154,8 @@ static void serve(struct evhttp_request *request, void *user)
     } else if (strcmp(path, "/status") == 0) {
         serve_status(admin, request);
     } else {
-        reply_text(request, 404,
-                   "there are /health/live /health/ready /health/cluster /metrics /status");
+        reply_text(
+            request, 404, "there are /health/live /health/ready /health/cluster /metrics /status");
     }
 }
 
@@ -170,8 +175,11 @@ static struct evhttp_bound_socket *bind_address(struct evhttp *http, const char 
     return evhttp_bind_socket_with_handle(http, host, sgn_address_port(&parsed));
 }
 
-enum sgn_err sgn_admin_create(struct sgn_driver *driver, struct event_base *base,
-                              const char *address, struct sgn_admin **admin, char *error,
+enum sgn_err sgn_admin_create(struct sgn_driver *driver,
+                              struct event_base *base,
+                              const char *address,
+                              struct sgn_admin **admin,
+                              char *error,
                               size_t error_bytes)
 {
     struct sgn_admin *made = calloc(1, sizeof(*made));
@@ -185,7 +193,8 @@ enum sgn_err sgn_admin_create(struct sgn_driver *driver, struct event_base *base
         free(made);
         return SGN_ERR_NOMEM;
     }
-    evhttp_set_allowed_methods(made->http, METHODS_ALL); /* The others get a clear 405, not a 501. */
+    evhttp_set_allowed_methods(made->http,
+                               METHODS_ALL); /* The others get a clear 405, not a 501. */
     evhttp_set_max_headers_size(made->http, HEADERS_BYTES_MAX);
     evhttp_set_max_body_size(made->http, BODY_BYTES_MAX);
     evhttp_set_timeout(made->http, TIMEOUT_S);
@@ -194,7 +203,10 @@ enum sgn_err sgn_admin_create(struct sgn_driver *driver, struct event_base *base
     struct evhttp_bound_socket *socket = bind_address(made->http, address);
     if (socket == NULL) {
         enum sgn_err err = errno == EADDRINUSE ? SGN_ERR_IN_USE : SGN_ERR_CONFIG;
-        (void)snprintf(error, error_bytes, "the admin address %s cannot be bound: %s", address,
+        (void)snprintf(error,
+                       error_bytes,
+                       "the admin address %s cannot be bound: %s",
+                       address,
                        strerror(errno));
         sgn_admin_destroy(made);
         return err;

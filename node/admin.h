@@ -6,7 +6,8 @@
  *   GET /metrics         Prometheus text
  *   GET /status          what STATUS answers, JSON
  *
- * Everything is answered from memory on the loop. No authentication: bind it where only operators are.
+ * Everything is answered from memory on the loop. No authentication: bind it where only operators
+ * are.
  * Only GET without a body is taken; headers, bodies and times are bounded. Threads: the loop's. */
 #ifndef SGN_NODE_ADMIN_H
 #define SGN_NODE_ADMIN_H
@@ -16,8 +17,11 @@
 struct sgn_admin;
 
 /* `driver` must outlive it. On failure `error` holds one sentence. */
-enum sgn_err sgn_admin_create(struct sgn_driver *driver, struct event_base *base,
-                              const char *address, struct sgn_admin **admin, char *error,
+enum sgn_err sgn_admin_create(struct sgn_driver *driver,
+                              struct event_base *base,
+                              const char *address,
+                              struct sgn_admin **admin,
+                              char *error,
                               size_t error_bytes);
 void sgn_admin_destroy(struct sgn_admin *admin);
 

@@ -12,9 +12,6 @@
 #include "ring/core/check.h"
 #include "ring/core/placement.h"
 
-#define POLL_MAX 64u        /* Store results taken at once. */
-#define POLL_TURNS 16u      /* Times that in one turn of the loop, so that sockets get theirs. */
-#define LOG_TICKS (1000u / SGN_TICK_MS)
 #define DRAIN_LOOK_MS 10u
 
 uint64_t sgn_clock_us(void)
@@ -31,7 +28,7 @@ uint64_t sgn_clock_wall_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- results that are there at once ------------------------------------------------------------ */
+/* --- results that are there at once ---------------------------------------------------------- */
 
 void sgn_driver_ready(struct sgn_driver *driver, struct sgn_ready ready)
 {
@@ -61,10 +58,10 @@ static struct sgn_ready ready_take(struct sgn_ready_queue *queue)
     return ready;
 }
 
-/* --- effects ----------------------------------------------------------------------------------- */
+/* --- effects --------------------------------------------------------------------------------- */
 
 /* The engine knows few outcomes of a disk; a full queue and a full memory are both "busy". */
-static int disk_err(enum sgn_err err)
+int sgn_driver_disk_err(enum sgn_err err)
 {
     switch ((int)err) {
     case SGN_OK:
@@ -98,7 +95,7 @@ static void fx_load(struct sgn_driver *driver, const struct sgn_effect *effect)
             return;
         }
     }
-    ready.err = disk_err(err);
+    ready.err = sgn_driver_disk_err(err);
     sgn_driver_ready(driver, ready);
 }
 
@@ -107,24 +104,32 @@ static void fx_store(struct sgn_driver *driver, const struct sgn_effect *effect)
     enum sgn_err err =
         sgn_store_submit(driver->store, effect->token, effect->writes, effect->write_count);
     if (err != SGN_OK) {
-        SGN_LOG(SGN_LOG_WARN, "write refused by the store", sgn_err_text(err), "err=%s",
+        SGN_LOG(SGN_LOG_WARN,
+                "write refused by the store",
+                sgn_err_text(err),
+                "err=%s",
                 sgn_err_name(err));
-        sgn_driver_ready(driver, (struct sgn_ready){.type = SGN_EV_STORED,
-                                                    .token = effect->token,
-                                                    .err = disk_err(err)});
+        sgn_driver_ready(driver,
+                         (struct sgn_ready){.type = SGN_EV_STORED,
+                                            .token = effect->token,
+                                            .err = sgn_driver_disk_err(err)});
     }
 }
 
 static void fx_scan(struct sgn_driver *driver, const struct sgn_effect *effect)
 {
-    enum sgn_err err = sgn_store_scan_async(driver->store, effect->token, &effect->scan,
-                                            driver->ring.partition_count);
+    enum sgn_err err = sgn_store_scan_async(
+        driver->store, effect->token, &effect->scan, driver->ring.partition_count);
     if (err != SGN_OK) {
-        SGN_LOG(SGN_LOG_WARN, "scan refused by the store", sgn_err_text(err), "err=%s",
+        SGN_LOG(SGN_LOG_WARN,
+                "scan refused by the store",
+                sgn_err_text(err),
+                "err=%s",
                 sgn_err_name(err));
-        sgn_driver_ready(driver, (struct sgn_ready){.type = SGN_EV_SCANNED,
-                                                    .token = effect->token,
-                                                    .err = disk_err(err)});
+        sgn_driver_ready(driver,
+                         (struct sgn_ready){.type = SGN_EV_SCANNED,
+                                            .token = effect->token,
+                                            .err = sgn_driver_disk_err(err)});
     }
 }
 
@@ -167,89 +172,7 @@ void sgn_driver_feed(struct sgn_driver *driver, struct sgn_event *event)
     driver->stepping = false;
 }
 
-/* --- what the loop brings ---------------------------------------------------------------------- */
-
-static void feed_done(struct sgn_driver *driver, struct sgn_store_done *done)
-{
-    struct sgn_event event = {.token = done->token, .err = disk_err(done->err)};
-    switch (done->type) {
-    case SGN_STORE_DONE_WRITE: event.type = SGN_EV_STORED; break;
-    case SGN_STORE_DONE_READ:
-        event.type = SGN_EV_LOADED;
-        if (done->err == SGN_OK) {
-            event.value = done->value.bytes;
-        }
-        break;
-    case SGN_STORE_DONE_SCAN:
-        event.type = SGN_EV_SCANNED;
-        event.items = done->items;
-        event.after = done->after;
-        event.end = done->end;
-        break;
-    }
-    sgn_driver_feed(driver, &event);
-    sgn_store_done_release(done);
-}
-
-static void store_readable(evutil_socket_t fd, short what, void *user)
-{
-    (void)fd;
-    (void)what;
-    struct sgn_driver *driver = user;
-    struct sgn_store_done done[POLL_MAX];
-    for (uint32_t turn = 0; turn < POLL_TURNS; turn++) {
-        uint32_t count = sgn_store_poll(driver->store, done, POLL_MAX);
-        for (uint32_t i = 0; i < count; i++) {
-            feed_done(driver, &done[i]);
-        }
-        if (count < POLL_MAX) {
-            return;
-        }
-    }
-}
-
-static void tick(evutil_socket_t fd, short what, void *user)
-{
-    (void)fd;
-    (void)what;
-    struct sgn_driver *driver = user;
-    uint64_t now_us = sgn_clock_us();
-    uint64_t due_us = driver->last_tick_us + SGN_TICK_MS * 1000;
-    if (driver->last_tick_us != 0 && now_us > due_us && now_us - due_us > driver->tick_late_us_max) {
-        driver->tick_late_us_max = now_us - due_us;
-    }
-    driver->last_tick_us = now_us;
-    struct sgn_event event = {.type = SGN_EV_TICK};
-    sgn_driver_feed(driver, &event);
-    if (++driver->ticks % LOG_TICKS == 0) {
-        sgn_log_tick();
-    }
-}
-
-static void peer_up(uint32_t node, const struct sgn_hello *other, void *user)
-{
-    SGN_LOG(SGN_LOG_INFO, "peer connected", NULL, "peer=%u incarnation=%u", node,
-            other->incarnation);
-    struct sgn_event event = {.type = SGN_EV_PEER_UP, .node = node};
-    sgn_driver_feed(user, &event);
-}
-
-static void peer_down(uint32_t node, enum sgn_err err, const char *why, void *user)
-{
-    SGN_LOG(SGN_LOG_WARN, "peer lost", why, "peer=%u err=%s", node, sgn_err_name(err));
-    struct sgn_event event = {.type = SGN_EV_PEER_DOWN, .node = node};
-    sgn_driver_feed(user, &event);
-}
-
-static void peer_message(uint32_t node, const struct sgn_msg *msg, void *user)
-{
-    struct sgn_event event = {.type = SGN_EV_MESSAGE, .node = node, .msg = *msg};
-    sgn_driver_feed(user, &event);
-}
-
-static const struct sgn_peers_events peers_events = {peer_up, peer_down, peer_message};
-
-/* --- start ------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------- */
 
 static enum sgn_err fail(char *error, size_t error_bytes, enum sgn_err err, const char *text)
 {
@@ -261,8 +184,8 @@ static enum sgn_err start_ring(struct sgn_driver *driver, char *error, size_t er
 {
     struct sgn_ring *ring = &driver->ring;
     sgn_config_ring(driver->config, ring);
-    driver->table = calloc((size_t)ring->partition_count * ring->replica_count,
-                           sizeof(driver->table[0]));
+    driver->table =
+        calloc((size_t)ring->partition_count * ring->replica_count, sizeof(driver->table[0]));
     size_t bytes = sgn_placement_scratch_bytes(ring->partition_count, ring->member_count);
     void *scratch = malloc(bytes);
     enum sgn_err err = SGN_ERR_NOMEM;
@@ -283,8 +206,8 @@ static enum sgn_err start_listener(struct sgn_driver *driver, char *error, size_
     struct sgn_why why = {""};
     enum sgn_err err = sgn_address_parse(driver->config->listen, &address, &why);
     if (err == SGN_OK) {
-        err = sgn_listener_create(driver->base, &address, sgn_sessions_accept, driver,
-                                  &driver->listener, &why);
+        err = sgn_listener_create(
+            driver->base, &address, sgn_sessions_accept, driver, &driver->listener, &why);
     }
     if (err == SGN_OK) {
         driver->wire = sgn_wire_create(driver->base);
@@ -314,9 +237,12 @@ static enum sgn_err start_store(struct sgn_driver *driver, char *error, size_t e
     }
     driver->identity = sgn_store_identity(driver->store);
     if (driver->identity.log_was_cut) {
-        SGN_LOG(SGN_LOG_WARN, "log was cut",
-                "the write-ahead log ended in garbage and was cut there; peers mend what is missing",
-                "data=%s", config->data);
+        SGN_LOG(
+            SGN_LOG_WARN,
+            "log was cut",
+            "the write-ahead log ended in garbage and was cut there; peers mend what is missing",
+            "data=%s",
+            config->data);
     }
     return sgn_driver_check_ring(driver, error, error_bytes);
 }
@@ -348,59 +274,24 @@ static enum sgn_err start_engine(struct sgn_driver *driver, char *error, size_t 
         .tree_interval_ms = config->tree_ms,
         .hints_max = config->hints_max,
     };
-    driver->engine = sgn_engine_init(driver->engine_memory, &driver->ring, &driver->pool.pool,
-                                     &options, sgn_clock_us() / 1000);
+    driver->engine = sgn_engine_init(
+        driver->engine_memory, &driver->ring, &driver->pool.pool, &options, sgn_clock_us() / 1000);
     return sgn_driver_restore(driver, error, error_bytes);
 }
 
-static enum sgn_err start_peers(struct sgn_driver *driver, char *error, size_t error_bytes)
-{
-    driver->self = (struct sgn_hello){.ring_digest = driver->ring_digest,
-                                      .node = driver->config->id,
-                                      .incarnation = driver->identity.incarnation};
-    (void)snprintf(driver->self.ring, sizeof(driver->self.ring), "%s", driver->ring.name);
-    driver->peers = sgn_peers_create(driver->wire, &driver->self, &peers_events, driver,
-                                     sgn_prng_next(&driver->prng));
-    if (driver->peers == NULL) {
-        return fail(error, error_bytes, SGN_ERR_NOMEM, "out of memory");
-    }
-    for (uint32_t i = 0; i < driver->ring.member_count; i++) {
-        const struct sgn_member *member = &driver->ring.members[i];
-        if (member->id == driver->config->id) {
-            continue;
-        }
-        struct sgn_address address;
-        struct sgn_why why = {""};
-        enum sgn_err err = sgn_address_parse(member->address, &address, &why);
-        if (err == SGN_OK) {
-            err = sgn_peers_add(driver->peers, member->id, &address);
-        }
-        if (err != SGN_OK) {
-            return fail(error, error_bytes, err,
-                        why.text[0] != '\0' ? why.text : sgn_err_text(err));
-        }
-    }
-    return SGN_OK;
-}
-
-static enum sgn_err start_events(struct sgn_driver *driver, char *error, size_t error_bytes)
-{
-    struct timeval every = {.tv_sec = 0, .tv_usec = SGN_TICK_MS * 1000};
-    driver->store_event = event_new(driver->base, sgn_store_event_fd(driver->store),
-                                    EV_READ | EV_PERSIST, store_readable, driver);
-    driver->tick_event = event_new(driver->base, -1, EV_PERSIST, tick, driver);
-    if (driver->store_event == NULL || driver->tick_event == NULL ||
-        event_add(driver->store_event, NULL) != 0 || event_add(driver->tick_event, &every) != 0) {
-        return fail(error, error_bytes, SGN_ERR_NOMEM, "out of memory");
-    }
-    return SGN_OK;
-}
-
-enum sgn_err sgn_driver_create(const struct sgn_config *config, struct event_base *base,
-                               struct sgn_driver **driver, char *error, size_t error_bytes)
+enum sgn_err sgn_driver_create(const struct sgn_config *config,
+                               struct event_base *base,
+                               struct sgn_driver **driver,
+                               char *error,
+                               size_t error_bytes)
 {
     static enum sgn_err (*const parts[])(struct sgn_driver *, char *, size_t) = {
-        start_ring, start_listener, start_store, start_engine, start_peers, start_events};
+        start_ring,
+        start_listener,
+        start_store,
+        start_engine,
+        sgn_driver_start_peers,
+        sgn_driver_start_events};
     struct sgn_driver *made = calloc(1, sizeof(*made));
     *driver = NULL;
     if (made == NULL) {
@@ -421,7 +312,7 @@ enum sgn_err sgn_driver_create(const struct sgn_config *config, struct event_bas
     return SGN_OK;
 }
 
-/* --- stop -------------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------ */
 
 static void drain_look(evutil_socket_t fd, short what, void *user)
 {
@@ -433,7 +324,10 @@ static void drain_look(evutil_socket_t fd, short what, void *user)
         return;
     }
     if (driver->client_calls > 0) {
-        SGN_LOG(SGN_LOG_WARN, "stopping with requests under way", NULL, "requests=%u",
+        SGN_LOG(SGN_LOG_WARN,
+                "stopping with requests under way",
+                NULL,
+                "requests=%u",
                 driver->client_calls);
     }
     sgn_wire_flush(driver->wire);

@@ -7,8 +7,8 @@
  *
  * A read that memory answers is done at once, but its LOADED waits in `ready` until the effects of
  * the step are done: the engine is never entered twice.
- * A *call* is a request under way; its token names slot and generation, so an answer that comes after
- * its session has gone finds nobody and is dropped.
+ * A *call* is a request under way; its token names slot and generation, so an answer that comes
+ * after its session has gone finds nobody and is dropped.
  * Invariants: a call is freed by exactly one REPLY; a session's `calls` counts its calls.
  * Owns:       everything it points to but `config` and `base`.
  * Threads:    the loop's. Start and stop wait for the disk, nothing else does. */
@@ -31,8 +31,8 @@
 struct event;
 struct event_base;
 
-#define SGN_CALLS_MAX 32768u                     /* Of all sessions; past it BUSY. */
-#define SGN_PEER_CALLS_MAX (2u * SGN_OPS_MAX)    /* Of one peer: all its coordinators at once. */
+#define SGN_CALLS_MAX      32768u             /* Of all sessions; past it BUSY. */
+#define SGN_PEER_CALLS_MAX (2u * SGN_OPS_MAX) /* Of one peer: all its coordinators at once. */
 
 struct sgn_driver;
 
@@ -112,10 +112,13 @@ struct sgn_driver {
     uint64_t last_tick_us, tick_late_us_max;
 };
 
-/* Opens everything and restores the engine. SGN_OK, or *driver is NULL and `error` (SGN_STORE_ERROR_BYTES
- * at least) holds one sentence. */
-enum sgn_err sgn_driver_create(const struct sgn_config *config, struct event_base *base,
-                               struct sgn_driver **driver, char *error, size_t error_bytes);
+/* Opens everything and restores the engine. SGN_OK, or *driver is NULL and `error` (at least
+ * SGN_STORE_ERROR_BYTES) holds one sentence. */
+enum sgn_err sgn_driver_create(const struct sgn_config *config,
+                               struct event_base *base,
+                               struct sgn_driver **driver,
+                               char *error,
+                               size_t error_bytes);
 
 /* Takes no more clients' requests, waits for those under way (at most config->drain_ms), then ends
  * the loop. */
@@ -128,6 +131,13 @@ enum sgn_err sgn_driver_destroy(struct sgn_driver *driver);
 void sgn_driver_feed(struct sgn_driver *driver, struct sgn_event *event);
 /* Keeps a result for after the current step. */
 void sgn_driver_ready(struct sgn_driver *driver, struct sgn_ready ready);
+
+/* The engine knows few outcomes of a disk; a full queue and a full memory are both "busy". */
+int sgn_driver_disk_err(enum sgn_err err);
+
+/* node/loop.c: dials every peer; listens to the store and the clock. */
+enum sgn_err sgn_driver_start_peers(struct sgn_driver *driver, char *error, size_t error_bytes);
+enum sgn_err sgn_driver_start_events(struct sgn_driver *driver, char *error, size_t error_bytes);
 
 /* node/session.c */
 enum sgn_err sgn_sessions_create(struct sgn_driver *driver);

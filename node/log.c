@@ -71,7 +71,8 @@ static void line_vprintf(struct line *line, const char *format, va_list args)
 }
 
 __attribute__((format(printf, 2, 3))) static void line_printf(struct line *line,
-                                                              const char *format, ...)
+                                                              const char *format,
+                                                              ...)
 {
     va_list args;
     va_start(args, format);
@@ -98,9 +99,16 @@ static void line_head(struct line *line, enum sgn_log_level level, const char *m
     struct tm utc;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &utc);
-    line_printf(line, "ts=%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ level=%s", utc.tm_year + 1900,
-                utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                now.tv_nsec / 1000000, sgn_log_level_name(level));
+    line_printf(line,
+                "ts=%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ level=%s",
+                utc.tm_year + 1900,
+                utc.tm_mon + 1,
+                utc.tm_mday,
+                utc.tm_hour,
+                utc.tm_min,
+                utc.tm_sec,
+                now.tv_nsec / 1000000,
+                sgn_log_level_name(level));
     if (log_node != 0) {
         line_printf(line, " node=%u", log_node);
     }

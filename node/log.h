@@ -1,8 +1,8 @@
 /* node/log.h - one line an event on stderr: ts=... level=... node=... msg="..." key=value ...
  *
  * Keys and values that people store are never logged. Each call site may log SGN_LOG_BURST lines a
- * second; what is above is counted, and the next line that gets through says dropped=N (or a line of
- * its own within a second, by sgn_log_tick). Each line is one write.
+ * second; what is above is counted, and the next line that gets through says dropped=N (or a line
+ * of its own within a second, by sgn_log_tick). Each line is one write.
  * Threads: the loop's thread only. */
 #ifndef SGN_NODE_LOG_H
 #define SGN_NODE_LOG_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SGN_LOG_BURST 10u
+#define SGN_LOG_BURST      10u
 #define SGN_LOG_LINE_BYTES 1024u
 
 enum sgn_log_level { SGN_LOG_DEBUG, SGN_LOG_INFO, SGN_LOG_WARN, SGN_LOG_ERROR, SGN_LOG_LEVELS };

@@ -17,8 +17,8 @@
 #include "node/version.h"
 #include "ring/core/check.h"
 
-#define EXIT_RUN 1 /* Could not start or go on. */
-#define EXIT_USE 2 /* Wrong use or configuration. */
+#define EXIT_RUN 1   /* Could not start or go on. */
+#define EXIT_USE 2   /* Wrong use or configuration. */
 #define EXIT_CUT 130 /* A second signal. */
 
 extern char **environ;
@@ -33,7 +33,7 @@ struct node {
     struct event *signal_event;
 };
 
-/* --- signals: the handler only notes them and wakes the loop ----------------------------------- */
+/* --- signals: the handler only notes them and wakes the loop --------------------------------- */
 
 static volatile sig_atomic_t stops_asked;
 static volatile sig_atomic_t reload_asked;
@@ -79,13 +79,20 @@ static void reload(struct node *node)
         for (uint32_t i = 0; i < SGN_OPTION_COUNT; i++) {
             if (i != SGN_OPTION_node_log_level &&
                 !sgn_option_same(&sgn_options[i], &node->config, fresh)) {
-                SGN_LOG(SGN_LOG_WARN, "change needs a restart", NULL, "option=%s.%s",
-                        sgn_options[i].section, sgn_options[i].name);
+                SGN_LOG(SGN_LOG_WARN,
+                        "change needs a restart",
+                        NULL,
+                        "option=%s.%s",
+                        sgn_options[i].section,
+                        sgn_options[i].name);
             }
         }
         node->config.log_level = fresh->log_level;
         sgn_log_set_level((enum sgn_log_level)fresh->log_level);
-        SGN_LOG(SGN_LOG_INFO, "reloaded", NULL, "log_level=%s",
+        SGN_LOG(SGN_LOG_INFO,
+                "reloaded",
+                NULL,
+                "log_level=%s",
                 sgn_log_level_name((enum sgn_log_level)fresh->log_level));
     }
     free(error);
@@ -110,7 +117,7 @@ static void signal_seen(evutil_socket_t fd, short what, void *user)
     }
 }
 
-/* --- start and stop ---------------------------------------------------------------------------- */
+/* --- start and stop -------------------------------------------------------------------------- */
 
 _Noreturn void sgn_check_failed(const char *condition, const char *file, int line)
 {
@@ -118,7 +125,7 @@ _Noreturn void sgn_check_failed(const char *condition, const char *file, int lin
     abort();
 }
 
-/* Connections and tables of the database are files; the soft limit is often far below the hard one. */
+/* Connections and tables of the database are files; the soft limit is often far below the hard. */
 static void raise_file_limit(const struct sgn_config *config)
 {
     struct rlimit limit;
@@ -128,8 +135,10 @@ static void raise_file_limit(const struct sgn_config *config)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < config->connections_max + 512) {
-        SGN_LOG(SGN_LOG_WARN, "few files may be open",
-                "fewer connections than connections_max will be taken", "limit=%llu",
+        SGN_LOG(SGN_LOG_WARN,
+                "few files may be open",
+                "fewer connections than connections_max will be taken",
+                "limit=%llu",
                 (unsigned long long)limit.rlim_cur);
     }
 }
@@ -148,14 +157,19 @@ static bool ready_file_write(const struct node *node)
     if (good) {
         char listen[SGN_ADDRESS_TEXT_BYTES];
         sgn_address_format(sgn_listener_address(node->driver->listener), listen);
-        good = fprintf(file, "pid=%ld\nnode=%u\nlisten=%s\nadmin=%s\n", (long)getpid(),
-                       node->config.id, listen,
+        good = fprintf(file,
+                       "pid=%ld\nnode=%u\nlisten=%s\nadmin=%s\n",
+                       (long)getpid(),
+                       node->config.id,
+                       listen,
                        node->admin != NULL ? sgn_admin_address(node->admin) : "off") > 0;
         good = fclose(file) == 0 && good;
         good = good && rename(part, path) == 0;
     }
     if (!good) {
-        (void)fprintf(stderr, "signet-node: the ready file %s cannot be written: %s\n", path,
+        (void)fprintf(stderr,
+                      "signet-node: the ready file %s cannot be written: %s\n",
+                      path,
                       strerror(errno));
     }
     return good;
@@ -180,15 +194,14 @@ static bool start(struct node *node)
     enum sgn_err err =
         sgn_driver_create(&node->config, node->base, &node->driver, error, sizeof(error));
     if (err == SGN_OK && node->config.admin[0] != '\0') {
-        err = sgn_admin_create(node->driver, node->base, node->config.admin, &node->admin, error,
-                               sizeof(error));
+        err = sgn_admin_create(
+            node->driver, node->base, node->config.admin, &node->admin, error, sizeof(error));
     }
     if (err != SGN_OK) {
         (void)fprintf(stderr, "signet-node: %s\n", error);
         return false;
     }
-    node->signal_event =
-        event_new(node->base, signal_fd, EV_READ | EV_PERSIST, signal_seen, node);
+    node->signal_event = event_new(node->base, signal_fd, EV_READ | EV_PERSIST, signal_seen, node);
     if (node->signal_event == NULL || event_add(node->signal_event, NULL) != 0) {
         (void)fprintf(stderr, "signet-node: out of memory\n");
         return false;
@@ -205,7 +218,10 @@ static int stop(struct node *node)
     if (node->driver != NULL) {
         enum sgn_err err = sgn_driver_destroy(node->driver);
         if (err != SGN_OK) {
-            SGN_LOG(SGN_LOG_ERROR, "the store was not closed cleanly", sgn_err_text(err), "err=%s",
+            SGN_LOG(SGN_LOG_ERROR,
+                    "the store was not closed cleanly",
+                    sgn_err_text(err),
+                    "err=%s",
                     sgn_err_name(err));
             status = EXIT_RUN;
         }
@@ -235,9 +251,14 @@ static int run(struct node *node)
     }
     char listen[SGN_ADDRESS_TEXT_BYTES];
     sgn_address_format(sgn_listener_address(node->driver->listener), listen);
-    SGN_LOG(SGN_LOG_INFO, "ready", NULL, "ring=%s listen=%s admin=%s version=%s",
-            node->config.ring_name, listen,
-            node->admin != NULL ? sgn_admin_address(node->admin) : "off", SGN_NODE_VERSION);
+    SGN_LOG(SGN_LOG_INFO,
+            "ready",
+            NULL,
+            "ring=%s listen=%s admin=%s version=%s",
+            node->config.ring_name,
+            listen,
+            node->admin != NULL ? sgn_admin_address(node->admin) : "off",
+            SGN_NODE_VERSION);
     int loop = event_base_dispatch(node->base);
     bool asked = node->driver->state == SGN_DRIVER_DRAINING;
     int status = stop(node);
@@ -255,16 +276,22 @@ static int print(void (*write_text)(struct sgn_sink *))
     struct sgn_sink text = sgn_sink_of(room, sizeof(room));
     write_text(&text);
     SGN_ASSERT(!text.full);
-    return fwrite(text.ptr, 1, text.count, stdout) == text.count && fflush(stdout) == 0 ? EXIT_SUCCESS
-                                                                                        : EXIT_RUN;
+    return fwrite(text.ptr, 1, text.count, stdout) == text.count && fflush(stdout) == 0
+               ? EXIT_SUCCESS
+               : EXIT_RUN;
 }
 
 static int check_config(const struct sgn_config *config)
 {
     return printf("ok: node %u of ring %s: %u members, %u partitions, %u replicas, listens on %s, "
                   "data in %s\n",
-                  config->id, config->ring_name, config->member_count, config->partitions,
-                  config->replicas, config->listen, config->data) > 0
+                  config->id,
+                  config->ring_name,
+                  config->member_count,
+                  config->partitions,
+                  config->replicas,
+                  config->listen,
+                  config->data) > 0
                ? EXIT_SUCCESS
                : EXIT_RUN;
 }

@@ -6,9 +6,23 @@ const char *const sgn_metric_op_names[SGN_METRIC_OP_COUNT] = {
 #undef SGN_METRIC_OP_NAME
 };
 
-const uint32_t sgn_latency_bounds_us[SGN_LATENCY_BUCKETS] = {
-    50,    100,    200,    500,    1000,    2000,    5000,    10000,   20000,
-    50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000};
+const uint32_t sgn_latency_bounds_us[SGN_LATENCY_BUCKETS] = {50,
+                                                             100,
+                                                             200,
+                                                             500,
+                                                             1000,
+                                                             2000,
+                                                             5000,
+                                                             10000,
+                                                             20000,
+                                                             50000,
+                                                             100000,
+                                                             200000,
+                                                             500000,
+                                                             1000000,
+                                                             2000000,
+                                                             5000000,
+                                                             10000000};
 
 static enum sgn_metric_op op_of(uint32_t type)
 {
@@ -30,8 +44,8 @@ void sgn_metrics_request(struct sgn_metrics *metrics, uint32_t type, int err, ui
     if (op == SGN_METRIC_OP_COUNT) {
         return;
     }
-    uint32_t code = err <= 0 && err > -(int)SGN_METRIC_ERRORS ? (uint32_t)-err
-                                                              : SGN_METRIC_ERRORS - 1;
+    uint32_t code =
+        err <= 0 && err > -(int)SGN_METRIC_ERRORS ? (uint32_t)-err : SGN_METRIC_ERRORS - 1;
     metrics->results[op][code]++;
     metrics->count[op]++;
     metrics->sum_us[op] += took_us;

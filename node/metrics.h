@@ -7,7 +7,7 @@
 #include "ring/core/msg.h"
 
 #define SGN_LATENCY_BUCKETS 17u /* 50 us to 10 s in steps of 1-2-5; more is only in the count. */
-#define SGN_METRIC_ERRORS 32u   /* Codes 0 .. -31. */
+#define SGN_METRIC_ERRORS   32u /* Codes 0 .. -31. */
 
 /* X(message, label): the operations counted apart. */
 #define SGN_METRIC_OPS(X)                                                                          \
@@ -29,7 +29,7 @@ enum sgn_metric_op {
 #define SGN_METRIC_OP_ENUM(message, label) SGN_METRIC_##message,
     SGN_METRIC_OPS(SGN_METRIC_OP_ENUM)
 #undef SGN_METRIC_OP_ENUM
-    SGN_METRIC_OP_COUNT,
+        SGN_METRIC_OP_COUNT,
 };
 
 struct sgn_metrics {

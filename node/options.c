@@ -23,8 +23,8 @@ static void upper(const char *text, char *out, size_t bytes)
     out[count] = '\0';
 }
 
-void sgn_loader_name(enum sgn_place_kind kind, const char *section, const char *name, char *out,
-                     size_t bytes)
+void sgn_loader_name(
+    enum sgn_place_kind kind, const char *section, const char *name, char *out, size_t bytes)
 {
     char line[2 * NAME_BYTES];
     switch (kind) {
@@ -47,8 +47,8 @@ void sgn_loader_name(enum sgn_place_kind kind, const char *section, const char *
     }
 }
 
-static int place_format(const struct sgn_loader *loader, const char *section, const char *name,
-                        char *out, size_t bytes)
+static int place_format(
+    const struct sgn_loader *loader, const char *section, const char *name, char *out, size_t bytes)
 {
     if (loader->place.kind == SGN_PLACE_FILE) {
         int count = snprintf(out, bytes, "%s:%u: ", loader->config->file, loader->place.line);
@@ -67,27 +67,33 @@ static int place_format(const struct sgn_loader *loader, const char *section, co
     return snprintf(out, bytes, "%s%s", full, section != NULL ? ": " : "");
 }
 
-enum sgn_err sgn_loader_fail(struct sgn_loader *loader, const char *section, const char *name,
-                             const char *format, ...)
+enum sgn_err sgn_loader_fail(
+    struct sgn_loader *loader, const char *section, const char *name, const char *format, ...)
 {
     int count = place_format(loader, section, name, loader->error, SGN_CONFIG_ERROR_BYTES);
     if (count >= 0 && count < (int)SGN_CONFIG_ERROR_BYTES) {
         va_list args;
         va_start(args, format);
-        (void)vsnprintf(loader->error + count, SGN_CONFIG_ERROR_BYTES - (size_t)count, format, args);
+        (void)vsnprintf(
+            loader->error + count, SGN_CONFIG_ERROR_BYTES - (size_t)count, format, args);
         va_end(args);
     }
     return SGN_ERR_CONFIG;
 }
 
-static enum sgn_err fail_unknown(struct sgn_loader *loader, const char *section, const char *name,
+static enum sgn_err fail_unknown(struct sgn_loader *loader,
+                                 const char *section,
+                                 const char *name,
                                  bool in_members)
 {
     const struct sgn_option *near = sgn_option_nearest(section, name, in_members);
     if (near != NULL) {
         char full[2 * NAME_BYTES];
-        sgn_loader_name(loader->place.kind, in_members ? section : near->section, near->name, full,
-                    sizeof(full));
+        sgn_loader_name(loader->place.kind,
+                        in_members ? section : near->section,
+                        near->name,
+                        full,
+                        sizeof(full));
         return sgn_loader_fail(loader, section, name, "no such key; did you mean %s?", full);
     }
     char known[512] = "";
@@ -96,30 +102,33 @@ static enum sgn_err fail_unknown(struct sgn_loader *loader, const char *section,
     size_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
         if ((in_members || strcmp(list[i].section, section) == 0) && at < sizeof(known)) {
-            int more = snprintf(known + at, sizeof(known) - at, "%s%s", at > 0 ? ", " : "",
-                                list[i].name);
+            int more =
+                snprintf(known + at, sizeof(known) - at, "%s%s", at > 0 ? ", " : "", list[i].name);
             at += more > 0 ? (size_t)more : 0;
         }
     }
     return sgn_loader_fail(loader, section, name, "no such key; [%.64s] takes %s", section, known);
 }
 
-static enum sgn_err value_take(struct sgn_loader *loader, const struct sgn_option *option,
-                               const char *section, const char *value, void *base,
+static enum sgn_err value_take(struct sgn_loader *loader,
+                               const struct sgn_option *option,
+                               const char *section,
+                               const char *value,
+                               void *base,
                                struct sgn_place *set)
 {
     if (loader->place.kind != SGN_PLACE_DEFAULT && set->kind == loader->place.kind) {
         if (set->kind == SGN_PLACE_FILE) {
-            return sgn_loader_fail(loader, section, option->name, "given twice, first in line %u",
-                                   set->line);
+            return sgn_loader_fail(
+                loader, section, option->name, "given twice, first in line %u", set->line);
         }
         return sgn_loader_fail(loader, section, option->name, "given twice");
     }
     if (!sgn_option_parse(option, value, base)) {
         char allowed[SGN_ALLOWED_BYTES];
         sgn_option_allowed(option, allowed);
-        return sgn_loader_fail(loader, section, option->name, "\"%.80s\" is not valid; give %s",
-                               value, allowed);
+        return sgn_loader_fail(
+            loader, section, option->name, "\"%.80s\" is not valid; give %s", value, allowed);
     }
     *set = loader->place;
     return SGN_OK;
@@ -145,21 +154,25 @@ static struct sgn_config_member *member_find(struct sgn_config *config, uint32_t
     return NULL;
 }
 
-static enum sgn_err member_set(struct sgn_loader *loader, const char *section, const char *name,
+static enum sgn_err member_set(struct sgn_loader *loader,
+                               const char *section,
+                               const char *name,
                                const char *value)
 {
     struct sgn_config *config = loader->config;
     uint32_t id = sgn_member_section_id(section);
     if (id == 0) {
-        return sgn_loader_fail(loader, section, name,
+        return sgn_loader_fail(loader,
+                               section,
+                               name,
                                "the member's id is not valid; give a whole number from 1 to "
                                "2147483647");
     }
     struct sgn_config_member *member = member_find(config, id);
     if (member == NULL) {
         if (config->member_count == SGN_NODES_MAX) {
-            return sgn_loader_fail(loader, section, name, "a ring has at most %u members",
-                                   SGN_NODES_MAX);
+            return sgn_loader_fail(
+                loader, section, name, "a ring has at most %u members", SGN_NODES_MAX);
         }
         member = &config->members[config->member_count++];
         *member = (struct sgn_config_member){.first = loader->place};
@@ -167,14 +180,16 @@ static enum sgn_err member_set(struct sgn_loader *loader, const char *section, c
     }
     for (uint32_t i = 0; i < SGN_MEMBER_OPTION_COUNT; i++) {
         if (sgn_option_name_equal(name, sgn_member_options[i].name, false)) {
-            return value_take(loader, &sgn_member_options[i], section, value, &member->member,
-                              &member->set[i]);
+            return value_take(
+                loader, &sgn_member_options[i], section, value, &member->member, &member->set[i]);
         }
     }
     return fail_unknown(loader, section, name, true);
 }
 
-enum sgn_err sgn_loader_set(struct sgn_loader *loader, const char *section, const char *name,
+enum sgn_err sgn_loader_set(struct sgn_loader *loader,
+                            const char *section,
+                            const char *name,
                             const char *value)
 {
     if (strncmp(section, "member.", 7) == 0) {
@@ -183,8 +198,8 @@ enum sgn_err sgn_loader_set(struct sgn_loader *loader, const char *section, cons
     for (uint32_t i = 0; i < SGN_OPTION_COUNT; i++) {
         if (strcmp(section, sgn_options[i].section) == 0 &&
             sgn_option_name_equal(name, sgn_options[i].name, false)) {
-            return value_take(loader, &sgn_options[i], section, value, loader->config,
-                              &loader->config->set[i]);
+            return value_take(
+                loader, &sgn_options[i], section, value, loader->config, &loader->config->set[i]);
         }
     }
     return fail_unknown(loader, section, name, false);
@@ -245,8 +260,8 @@ static enum sgn_err environment_take(struct sgn_loader *loader, char *const envi
             (size_t)(equals - environment[i]) >= sizeof(variable)) {
             continue;
         }
-        (void)snprintf(variable, sizeof(variable), "%.*s", (int)(equals - environment[i]),
-                       environment[i]);
+        (void)snprintf(
+            variable, sizeof(variable), "%.*s", (int)(equals - environment[i]), environment[i]);
         char section[NAME_BYTES];
         char name[NAME_BYTES];
         if (!variable_split(variable + 7, section, name)) {
@@ -271,7 +286,8 @@ static void flag_split(const char *argument, struct flag *flag)
 {
     const char *equals = strchr(argument, '=');
     size_t count = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
-    (void)snprintf(flag->text, sizeof(flag->text), "%.*s", count > 180 ? 180 : (int)count, argument);
+    (void)snprintf(
+        flag->text, sizeof(flag->text), "%.*s", count > 180 ? 180 : (int)count, argument);
     flag->value = equals != NULL ? equals + 1 : NULL;
 }
 
@@ -306,20 +322,26 @@ static enum sgn_err flag_set(struct sgn_loader *loader, const struct flag *flag)
     }
     for (size_t i = 0; dot == NULL && i < sizeof(action_flags) / sizeof(action_flags[0]); i++) {
         if (sgn_option_distance(name, action_flags[i]) <= 2) {
-            return sgn_loader_fail(loader, section, name, "no such flag; did you mean --%s?",
-                                   action_flags[i]);
+            return sgn_loader_fail(
+                loader, section, name, "no such flag; did you mean --%s?", action_flags[i]);
         }
     }
     if (strncmp(section, "member.", 7) != 0 && !sgn_section_known(section)) {
         const char *near = sgn_section_nearest(section);
-        return sgn_loader_fail(loader, section, name, "no such section; did you mean --%s.%s?",
-                               near != NULL ? near : "node", name);
+        return sgn_loader_fail(loader,
+                               section,
+                               name,
+                               "no such section; did you mean --%s.%s?",
+                               near != NULL ? near : "node",
+                               name);
     }
     return sgn_loader_set(loader, section, name, flag->value);
 }
 
 /* Two passes: the first finds the file and the action, the second sets options. */
-static enum sgn_err flags_take(struct sgn_loader *loader, int argc, char *const argv[],
+static enum sgn_err flags_take(struct sgn_loader *loader,
+                               int argc,
+                               char *const argv[],
                                bool options_too)
 {
     loader->place = (struct sgn_place){.kind = SGN_PLACE_FLAG};
@@ -364,7 +386,9 @@ static int member_order(const void *a, const void *b)
     return (left->member.id > right->member.id) - (left->member.id < right->member.id);
 }
 
-static enum sgn_err sources_take(struct sgn_loader *loader, int argc, char *const argv[],
+static enum sgn_err sources_take(struct sgn_loader *loader,
+                                 int argc,
+                                 char *const argv[],
                                  char *const environment[])
 {
     enum sgn_err err = SGN_OK;
@@ -377,8 +401,8 @@ static enum sgn_err sources_take(struct sgn_loader *loader, int argc, char *cons
     return err == SGN_OK ? flags_take(loader, argc, argv, true) : err;
 }
 
-enum sgn_err sgn_config_load(struct sgn_config *config, int argc, char *const argv[],
-                             char *const environment[], char *error)
+enum sgn_err sgn_config_load(
+    struct sgn_config *config, int argc, char *const argv[], char *const environment[], char *error)
 {
     memset(config, 0, sizeof(*config));
     error[0] = '\0';

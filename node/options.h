@@ -18,9 +18,9 @@
 #include "ring/core/err.h"
 #include "ring/core/ring.h"
 
-#define SGN_PATH_BYTES_MAX 511u
+#define SGN_PATH_BYTES_MAX        511u
 #define SGN_CONFIG_FILE_BYTES_MAX (1u << 20)
-#define SGN_CONFIG_ERROR_BYTES 2048u /* Holds every sentence. */
+#define SGN_CONFIG_ERROR_BYTES    2048u /* Holds every sentence. */
 
 enum sgn_option_type {
     SGN_OPTION_UINT,    /* uint32_t */
@@ -49,7 +49,7 @@ enum sgn_option_index {
 #define SGN_OPTION_INDEX(section, name, ...) SGN_OPTION_##section##_##name,
     SGN_OPTION_TABLE(SGN_OPTION_INDEX)
 #undef SGN_OPTION_INDEX
-    SGN_OPTION_COUNT,
+        SGN_OPTION_COUNT,
 };
 #define SGN_MEMBER_OPTION_COUNT 3u
 
@@ -106,8 +106,11 @@ extern const struct sgn_option sgn_member_options[SGN_MEMBER_OPTION_COUNT];
  * sentence in `error` (SGN_CONFIG_ERROR_BYTES) that says where (file and line, variable or flag),
  * which name, what it takes and which known name is nearest. For HELP, MAN and VERSION nothing but
  * the action is read. */
-enum sgn_err sgn_config_load(struct sgn_config *config, int argc, char *const argv[],
-                             char *const environment[], char *error);
+enum sgn_err sgn_config_load(struct sgn_config *config,
+                             int argc,
+                             char *const argv[],
+                             char *const environment[],
+                             char *error);
 
 /* ring->members and the rest but the table, from a loaded config. */
 void sgn_config_ring(const struct sgn_config *config, struct sgn_ring *ring);
@@ -120,7 +123,8 @@ const struct sgn_config_member *sgn_config_member(const struct sgn_config *confi
 void sgn_option_allowed(const struct sgn_option *option, char text[SGN_ALLOWED_BYTES]);
 
 /* Whether two configs have the same value for an option. */
-bool sgn_option_same(const struct sgn_option *option, const struct sgn_config *a,
+bool sgn_option_same(const struct sgn_option *option,
+                     const struct sgn_config *a,
                      const struct sgn_config *b);
 
 /* --help as plain text, --man as a man(7) page. */

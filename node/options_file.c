@@ -37,19 +37,24 @@ static enum sgn_err section_take(struct sgn_loader *loader, char *line, char sec
     const char *name = trim(line + 1);
     if (strncmp(name, "member", 6) == 0) {
         if (sgn_member_section_id(name) == 0) {
-            return sgn_loader_fail(loader, NULL, NULL,
+            return sgn_loader_fail(loader,
+                                   NULL,
+                                   NULL,
                                    "[%.40s] is no member; write [member.ID] with a whole number "
                                    "from 1 to 2147483647, as in [member.1]",
                                    name);
         }
     } else if (!sgn_section_known(name)) {
         const char *nearest = sgn_section_nearest(name);
-        return sgn_loader_fail(loader, NULL, NULL,
-                               "[%.40s] is no section; %s%s%s", name,
-                               nearest != NULL ? "did you mean [" : "there are ",
-                               nearest != NULL ? nearest
-                                               : "[node], [ring], [store], [timing] and [member.ID]",
-                               nearest != NULL ? "]?" : "");
+        return sgn_loader_fail(
+            loader,
+            NULL,
+            NULL,
+            "[%.40s] is no section; %s%s%s",
+            name,
+            nearest != NULL ? "did you mean [" : "there are ",
+            nearest != NULL ? nearest : "[node], [ring], [store], [timing] and [member.ID]",
+            nearest != NULL ? "]?" : "");
     }
     (void)snprintf(section, SECTION_BYTES, "%s", name);
     return SGN_OK;
@@ -66,14 +71,17 @@ static enum sgn_err line_take(struct sgn_loader *loader, char *line, char sectio
     }
     char *equals = strchr(line, '=');
     if (equals == NULL) {
-        return sgn_loader_fail(loader, NULL, NULL,
-                               "\"%.40s\" is neither [section] nor key = value", line);
+        return sgn_loader_fail(
+            loader, NULL, NULL, "\"%.40s\" is neither [section] nor key = value", line);
     }
     *equals = '\0';
     const char *name = trim(line);
     if (section[0] == '\0') {
-        return sgn_loader_fail(loader, NULL, NULL,
-                               "\"%.40s\" stands before the first section; begin with [node]", name);
+        return sgn_loader_fail(loader,
+                               NULL,
+                               NULL,
+                               "\"%.40s\" stands before the first section; begin with [node]",
+                               name);
     }
     return sgn_loader_set(loader, section, name, trim(equals + 1));
 }
@@ -84,8 +92,8 @@ static char *file_read(struct sgn_loader *loader, size_t *bytes)
     const char *path = loader->config->file;
     FILE *file = fopen(path, "rbe");
     if (file == NULL) {
-        (void)snprintf(loader->error, SGN_CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path,
-                       strerror(errno));
+        (void)snprintf(
+            loader->error, SGN_CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path, strerror(errno));
         return NULL;
     }
     char *text = malloc(SGN_CONFIG_FILE_BYTES_MAX + 2);
@@ -106,8 +114,8 @@ static char *file_read(struct sgn_loader *loader, size_t *bytes)
     }
     (void)fclose(file);
     if (wrong != NULL) {
-        (void)snprintf(loader->error, SGN_CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path,
-                       wrong);
+        (void)snprintf(
+            loader->error, SGN_CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path, wrong);
         free(text);
         return NULL;
     }

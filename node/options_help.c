@@ -4,7 +4,9 @@
 
 #include "node/options.h"
 
-__attribute__((format(printf, 2, 3))) static void put(struct sgn_sink *text, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(struct sgn_sink *text,
+                                                      const char *format,
+                                                      ...)
 {
     char line[2048];
     va_list args;
@@ -70,7 +72,8 @@ void sgn_options_help(struct sgn_sink *text)
         "  signet-node --config FILE\n"
         "  signet-node --config FILE --check-config\n"
         "\n"
-        "Values come from flags, then the environment, then the file, then the default. In the file\n"
+        "Values come from flags, then the environment, then the file, then the default. In the "
+        "file\n"
         "an option is a line `key = value` under its [section]; in the environment it is\n"
         "SIGNET_SECTION_KEY, as in SIGNET_NODE_ID; as a flag it is --section.key, and --key alone\n"
         "for the section node.\n"
@@ -96,8 +99,10 @@ void sgn_options_help(struct sgn_sink *text)
         help_option(text, &sgn_member_options[i], "member.ID.");
     }
     put(text,
-        "\nSignals: TERM and INT finish what is under way and stop (again: stop at once); HUP reads\n"
-        "log_level anew. Exit status: 0 stopped as asked, 1 could not start or go on, 2 wrong use.\n");
+        "\nSignals: TERM and INT finish what is under way and stop (again: stop at once); HUP "
+        "reads\n"
+        "log_level anew. Exit status: 0 stopped as asked, 1 could not start or go on, 2 wrong "
+        "use.\n");
 }
 
 /* Backslashes and leading dots mean something to troff. */
@@ -147,7 +152,8 @@ void sgn_options_man(struct sgn_sink *text)
         ".SH DESCRIPTION\n"
         "Stores, replicates and serves the keys of a ring together with its peers. Any node takes\n"
         "any request. Values come from flags, then the environment\n"
-        "(\\fBSIGNET_NODE_ID\\fR for the key \\fBid\\fR of the section \\fBnode\\fR), then the file, then\n"
+        "(\\fBSIGNET_NODE_ID\\fR for the key \\fBid\\fR of the section \\fBnode\\fR), then the "
+        "file, then\n"
         "the default. Flags of the section \\fBnode\\fR may leave the section out.\n"
         ".SH OPTIONS\n"
         ".TP\n.B \\-\\-config \\fIFILE\\fR\nConfiguration file; also \\fBSIGNET_CONFIG\\fR.\n"
@@ -155,7 +161,8 @@ void sgn_options_man(struct sgn_sink *text)
         "Check everything that was given, say what it means, start nothing.\n"
         ".TP\n.B \\-\\-help\\fR, \\fB\\-\\-man\\fR, \\fB\\-\\-version\nPrint and end.\n"
         ".SH CONFIGURATION\n"
-        "Lines \\fIkey\\fB = \\fIvalue\\fR under a \\fB[\\fIsection\\fB]\\fR; lines that begin with # or ; are\n"
+        "Lines \\fIkey\\fB = \\fIvalue\\fR under a \\fB[\\fIsection\\fB]\\fR; lines that begin "
+        "with # or ; are\n"
         "comments.\n");
     const char *section = "";
     for (uint32_t i = 0; i < SGN_OPTION_COUNT; i++) {
@@ -177,8 +184,10 @@ void sgn_options_man(struct sgn_sink *text)
         "[member.2]\naddress = 127.0.0.1:7302\n\n"
         "[member.3]\naddress = 127.0.0.1:7303\n.fi\n"
         ".SH SIGNALS\n"
-        "TERM and INT finish the requests under way, close the store and end with status 0; a second\n"
-        "one ends at once with status 130. HUP reads the configuration anew and takes \\fBlog_level\\fR\n"
+        "TERM and INT finish the requests under way, close the store and end with status 0; a "
+        "second\n"
+        "one ends at once with status 130. HUP reads the configuration anew and takes "
+        "\\fBlog_level\\fR\n"
         "from it; other changes are named and need a restart. KILL is always allowed: nothing\n"
         "acknowledged is lost.\n"
         ".SH EXIT STATUS\n"

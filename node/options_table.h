@@ -8,56 +8,182 @@
 
 #define SGN_OPTION_TABLE(X)                                                                        \
     X(node, id, UINT, id, 1, 2147483647, NULL, "Own id, one of the members of the ring.")          \
-    X(node, listen, ADDRESS, listen, 0, 0, "",                                                     \
+    X(node,                                                                                        \
+      listen,                                                                                      \
+      ADDRESS,                                                                                     \
+      listen,                                                                                      \
+      0,                                                                                           \
+      0,                                                                                           \
+      "",                                                                                          \
       "Where peers and clients connect. Not set: the address of this member. Must have the port "  \
       "of the member's address unless something forwards it.")                                     \
-    X(node, admin, ADMIN, admin, 0, 0, "off",                                                      \
+    X(node,                                                                                        \
+      admin,                                                                                       \
+      ADMIN,                                                                                       \
+      admin,                                                                                       \
+      0,                                                                                           \
+      0,                                                                                           \
+      "off",                                                                                       \
       "Where health, metrics and status are served over HTTP. Port 0 takes any free one.")         \
-    X(node, data, PATH, data, 0, 0, NULL,                                                          \
+    X(node,                                                                                        \
+      data,                                                                                        \
+      PATH,                                                                                        \
+      data,                                                                                        \
+      0,                                                                                           \
+      0,                                                                                           \
+      NULL,                                                                                        \
       "Data directory; made when missing, its parent must be there.")                              \
-    X(node, ready_file, PATH, ready_file, 0, 0, "",                                                \
+    X(node,                                                                                        \
+      ready_file,                                                                                  \
+      PATH,                                                                                        \
+      ready_file,                                                                                  \
+      0,                                                                                           \
+      0,                                                                                           \
+      "",                                                                                          \
       "File to write once requests are taken: pid, node, listen and admin, one to a line. "        \
       "Removed at start and at a clean stop.")                                                     \
-    X(node, log_level, LEVEL, log_level, 0, 0, "info",                                             \
+    X(node,                                                                                        \
+      log_level,                                                                                   \
+      LEVEL,                                                                                       \
+      log_level,                                                                                   \
+      0,                                                                                           \
+      0,                                                                                           \
+      "info",                                                                                      \
       "Least level that is logged. SIGHUP reads it anew.")                                         \
-    X(node, connections_max, UINT, connections_max, 1, 100000, "1024",                             \
+    X(node,                                                                                        \
+      connections_max,                                                                             \
+      UINT,                                                                                        \
+      connections_max,                                                                             \
+      1,                                                                                           \
+      100000,                                                                                      \
+      "1024",                                                                                      \
       "Client connections held at once; further ones are refused. Peers do not count.")            \
-    X(node, requests_max, UINT, requests_max, 1, 65536, "256",                                     \
+    X(node,                                                                                        \
+      requests_max,                                                                                \
+      UINT,                                                                                        \
+      requests_max,                                                                                \
+      1,                                                                                           \
+      65536,                                                                                       \
+      "256",                                                                                       \
       "Requests one client connection may have under way; further ones are answered with busy.")   \
-    X(node, memory, SIZE, memory_bytes, 67108864, 1099511627776, "512M",                           \
+    X(node,                                                                                        \
+      memory,                                                                                      \
+      SIZE,                                                                                        \
+      memory_bytes,                                                                                \
+      67108864,                                                                                    \
+      1099511627776,                                                                               \
+      "512M",                                                                                      \
       "Memory for values of requests under way; past it requests are answered with busy.")         \
-    X(node, drain, TIME, drain_ms, 0, 600000, "5s",                                                \
+    X(node,                                                                                        \
+      drain,                                                                                       \
+      TIME,                                                                                        \
+      drain_ms,                                                                                    \
+      0,                                                                                           \
+      600000,                                                                                      \
+      "5s",                                                                                        \
       "How long a stopping node waits for requests under way.")                                    \
-    X(node, hints_max, UINT, hints_max, 0, 100000000, "1000000",                                   \
+    X(node,                                                                                        \
+      hints_max,                                                                                   \
+      UINT,                                                                                        \
+      hints_max,                                                                                   \
+      0,                                                                                           \
+      100000000,                                                                                   \
+      "1000000",                                                                                   \
       "Values kept for nodes that are down; past it anti-entropy mends what is missed.")           \
     X(ring, name, NAME, ring_name, 0, 0, NULL, "Name of the ring; the same on all members.")       \
-    X(ring, partitions, POWER, partitions, 8, 16384, "256",                                        \
+    X(ring,                                                                                        \
+      partitions,                                                                                  \
+      POWER,                                                                                       \
+      partitions,                                                                                  \
+      8,                                                                                           \
+      16384,                                                                                       \
+      "256",                                                                                       \
       "Equal parts of the data; fixed when the ring is made.")                                     \
     X(ring, replicas, UINT, replicas, 1, 7, "3", "Members that hold each partition.")              \
-    X(store, sync, SWITCH, sync, 0, 0, "yes",                                                      \
+    X(store,                                                                                       \
+      sync,                                                                                        \
+      SWITCH,                                                                                      \
+      sync,                                                                                        \
+      0,                                                                                           \
+      0,                                                                                           \
+      "yes",                                                                                       \
       "Whether a write is on the disk before it is acknowledged. no is for measuring only: a "     \
       "power cut then loses acknowledged writes.")                                                 \
-    X(store, disk_reserve, SIZE, disk_reserve_bytes, 1048576, 1099511627776, "64M",                \
+    X(store,                                                                                       \
+      disk_reserve,                                                                                \
+      SIZE,                                                                                        \
+      disk_reserve_bytes,                                                                          \
+      1048576,                                                                                     \
+      1099511627776,                                                                               \
+      "64M",                                                                                       \
       "Free space that writes leave on the disk.")                                                 \
-    X(store, block_cache, SIZE, block_cache_bytes, 1048576, 1099511627776, "256M",                 \
+    X(store,                                                                                       \
+      block_cache,                                                                                 \
+      SIZE,                                                                                        \
+      block_cache_bytes,                                                                           \
+      1048576,                                                                                     \
+      1099511627776,                                                                               \
+      "256M",                                                                                      \
       "Memory for blocks of the database.")                                                        \
-    X(store, read_threads, UINT, read_threads, 1, 64, "2",                                         \
+    X(store,                                                                                       \
+      read_threads,                                                                                \
+      UINT,                                                                                        \
+      read_threads,                                                                                \
+      1,                                                                                           \
+      64,                                                                                          \
+      "2",                                                                                         \
       "Threads for reads that have to wait for the disk.")                                         \
-    X(timing, request, TIME, request_ms, 50, 600000, "2s",                                         \
+    X(timing,                                                                                      \
+      request,                                                                                     \
+      TIME,                                                                                        \
+      request_ms,                                                                                  \
+      50,                                                                                          \
+      600000,                                                                                      \
+      "2s",                                                                                        \
       "A request is answered, if only with an error, by then.")                                    \
-    X(timing, replica, TIME, replica_ms, 10, 600000, "500ms",                                      \
+    X(timing,                                                                                      \
+      replica,                                                                                     \
+      TIME,                                                                                        \
+      replica_ms,                                                                                  \
+      10,                                                                                          \
+      600000,                                                                                      \
+      "500ms",                                                                                     \
       "A replica that has not answered by then is stood in for by another node.")                  \
-    X(timing, heartbeat, TIME, heartbeat_ms, 20, 60000, "200ms",                                   \
+    X(timing,                                                                                      \
+      heartbeat,                                                                                   \
+      TIME,                                                                                        \
+      heartbeat_ms,                                                                                \
+      20,                                                                                          \
+      60000,                                                                                       \
+      "200ms",                                                                                     \
       "Between two heartbeats to a peer.")                                                         \
-    X(timing, suspect, TIME, suspect_ms, 50, 600000, "1s",                                         \
+    X(timing,                                                                                      \
+      suspect,                                                                                     \
+      TIME,                                                                                        \
+      suspect_ms,                                                                                  \
+      50,                                                                                          \
+      600000,                                                                                      \
+      "1s",                                                                                        \
       "A peer not heard for this long is taken for down.")                                         \
-    X(timing, tree, TIME, tree_ms, 50, 86400000, "5s",                                             \
+    X(timing,                                                                                      \
+      tree,                                                                                        \
+      TIME,                                                                                        \
+      tree_ms,                                                                                     \
+      50,                                                                                          \
+      86400000,                                                                                    \
+      "5s",                                                                                        \
       "Between two comparisons of hash trees with a peer.")
 
 /* Of each [member.ID] section; fields of struct sgn_member. */
 #define SGN_MEMBER_OPTION_TABLE(X)                                                                 \
     X(member, address, ADDRESS, address, 0, 0, NULL, "Where this member is reached.")              \
-    X(member, weight, UINT, weight, 1, 1000, "1",                                                  \
+    X(member,                                                                                      \
+      weight,                                                                                      \
+      UINT,                                                                                        \
+      weight,                                                                                      \
+      1,                                                                                           \
+      1000,                                                                                        \
+      "1",                                                                                         \
       "Its share of the data: weight over the sum of all weights.")                                \
     X(member, zone, UINT, zone, 0, 63, "0", "Failure zone; replicas spread over zones first.")
 

@@ -12,7 +12,13 @@
 
 const struct sgn_option sgn_options[SGN_OPTION_COUNT] = {
 #define SGN_OPTION_ROW(section, name, type, field, least, most, fallback, text)                    \
-    {#section, #name, SGN_OPTION_##type, offsetof(struct sgn_config, field), least, most, fallback, \
+    {#section,                                                                                     \
+     #name,                                                                                        \
+     SGN_OPTION_##type,                                                                            \
+     offsetof(struct sgn_config, field),                                                           \
+     least,                                                                                        \
+     most,                                                                                         \
+     fallback,                                                                                     \
      text},
     SGN_OPTION_TABLE(SGN_OPTION_ROW)
 #undef SGN_OPTION_ROW
@@ -20,7 +26,13 @@ const struct sgn_option sgn_options[SGN_OPTION_COUNT] = {
 
 const struct sgn_option sgn_member_options[SGN_MEMBER_OPTION_COUNT] = {
 #define SGN_OPTION_ROW(section, name, type, field, least, most, fallback, text)                    \
-    {#section, #name, SGN_OPTION_##type, offsetof(struct sgn_member, field), least, most, fallback, \
+    {#section,                                                                                     \
+     #name,                                                                                        \
+     SGN_OPTION_##type,                                                                            \
+     offsetof(struct sgn_member, field),                                                           \
+     least,                                                                                        \
+     most,                                                                                         \
+     fallback,                                                                                     \
      text},
     SGN_MEMBER_OPTION_TABLE(SGN_OPTION_ROW)
 #undef SGN_OPTION_ROW
@@ -31,9 +43,12 @@ struct unit {
     uint64_t times;
 };
 
-static const struct unit size_units[] = {{"T", UINT64_C(1) << 40}, {"G", UINT64_C(1) << 30},
-                                         {"M", UINT64_C(1) << 20}, {"K", UINT64_C(1) << 10},
-                                         {"", 1},                  {NULL, 0}};
+static const struct unit size_units[] = {{"T", UINT64_C(1) << 40},
+                                         {"G", UINT64_C(1) << 30},
+                                         {"M", UINT64_C(1) << 20},
+                                         {"K", UINT64_C(1) << 10},
+                                         {"", 1},
+                                         {NULL, 0}};
 static const struct unit time_units[] = {{"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
 
 /* Digits only, then one of the units; no sign, no blank, no overflow. */
@@ -165,21 +180,30 @@ void sgn_option_allowed(const struct sgn_option *option, char text[SGN_ALLOWED_B
     const char *say = "";
     switch (option->type) {
     case SGN_OPTION_UINT:
-        (void)snprintf(text, SGN_ALLOWED_BYTES, "a whole number from %" PRIu64 " to %" PRIu64,
-                       option->least, option->most);
+        (void)snprintf(text,
+                       SGN_ALLOWED_BYTES,
+                       "a whole number from %" PRIu64 " to %" PRIu64,
+                       option->least,
+                       option->most);
         return;
     case SGN_OPTION_POWER:
-        (void)snprintf(text, SGN_ALLOWED_BYTES, "a power of two from %" PRIu64 " to %" PRIu64,
-                       option->least, option->most);
+        (void)snprintf(text,
+                       SGN_ALLOWED_BYTES,
+                       "a power of two from %" PRIu64 " to %" PRIu64,
+                       option->least,
+                       option->most);
         return;
     case SGN_OPTION_SIZE:
     case SGN_OPTION_TIME:
         number_format(option->least, units_of(option->type), least, sizeof(least));
         number_format(option->most, units_of(option->type), most, sizeof(most));
-        (void)snprintf(text, SGN_ALLOWED_BYTES, "%s from %s to %s",
+        (void)snprintf(text,
+                       SGN_ALLOWED_BYTES,
+                       "%s from %s to %s",
                        option->type == SGN_OPTION_SIZE ? "a size such as 64M"
                                                        : "a time such as 500ms or 2s",
-                       least, most);
+                       least,
+                       most);
         return;
     case SGN_OPTION_ADDRESS: say = "an address and port such as 127.0.0.1:7301"; break;
     case SGN_OPTION_ADMIN: say = "an address and port such as 127.0.0.1:7401, or off"; break;
@@ -208,7 +232,8 @@ static size_t field_bytes(const struct sgn_option *option)
     return 0;
 }
 
-bool sgn_option_same(const struct sgn_option *option, const struct sgn_config *a,
+bool sgn_option_same(const struct sgn_option *option,
+                     const struct sgn_config *a,
                      const struct sgn_config *b)
 {
     const char *field_a = (const char *)a + option->offset;

@@ -13,8 +13,8 @@ bool sgn_option_name_equal(const char *a, const char *b, bool fold);
 /* Edits between two names (Levenshtein); at most 64 bytes of each are looked at. */
 uint32_t sgn_option_distance(const char *a, const char *b);
 
-/* The known name nearest to what was given, or NULL when none is near. A name of the same section is
- * preferred; `in_members` looks at the keys of [member.ID]. */
+/* The known name nearest to what was given, or NULL when none is near. A name of the same section
+ * is preferred; `in_members` looks at the keys of [member.ID]. */
 const struct sgn_option *sgn_option_nearest(const char *section, const char *name, bool in_members);
 
 /* "node", "ring", ... nearest to the given section, or NULL. */

@@ -13,8 +13,8 @@
 
 static void head(struct evbuffer *out, const char *name, const char *type, const char *help)
 {
-    (void)evbuffer_add_printf(out, "# HELP signet_%s %s\n# TYPE signet_%s %s\n", name, help, name,
-                              type);
+    (void)evbuffer_add_printf(
+        out, "# HELP signet_%s %s\n# TYPE signet_%s %s\n", name, help, name, type);
 }
 
 static void counter(struct evbuffer *out, const char *name, uint64_t value, const char *help)
@@ -49,13 +49,17 @@ static void write_requests(struct evbuffer *out, const struct sgn_metrics *metri
             if (metrics->results[op][code] > 0) {
                 char label[40];
                 result_label(-(int)code, label);
-                (void)evbuffer_add_printf(out, "signet_requests_total{op=\"%s\",result=\"%s\"} %llu\n",
-                                          sgn_metric_op_names[op], label,
+                (void)evbuffer_add_printf(out,
+                                          "signet_requests_total{op=\"%s\",result=\"%s\"} %llu\n",
+                                          sgn_metric_op_names[op],
+                                          label,
                                           (unsigned long long)metrics->results[op][code]);
             }
         }
     }
-    head(out, "request_duration_seconds", "histogram",
+    head(out,
+         "request_duration_seconds",
+         "histogram",
          "From the request taken to its answer queued.");
     for (uint32_t op = 0; op < SGN_METRIC_OP_COUNT; op++) {
         const char *name = sgn_metric_op_names[op];
@@ -63,16 +67,23 @@ static void write_requests(struct evbuffer *out, const struct sgn_metrics *metri
         for (uint32_t i = 0; i < SGN_LATENCY_BUCKETS; i++) {
             sum += metrics->buckets[op][i];
             (void)evbuffer_add_printf(
-                out, "signet_request_duration_seconds_bucket{op=\"%s\",le=\"%g\"} %llu\n", name,
-                (double)sgn_latency_bounds_us[i] / 1e6, (unsigned long long)sum);
+                out,
+                "signet_request_duration_seconds_bucket{op=\"%s\",le=\"%g\"} %llu\n",
+                name,
+                (double)sgn_latency_bounds_us[i] / 1e6,
+                (unsigned long long)sum);
         }
         (void)evbuffer_add_printf(
             out,
             "signet_request_duration_seconds_bucket{op=\"%s\",le=\"+Inf\"} %llu\n"
             "signet_request_duration_seconds_sum{op=\"%s\"} %.6f\n"
             "signet_request_duration_seconds_count{op=\"%s\"} %llu\n",
-            name, (unsigned long long)metrics->count[op], name, (double)metrics->sum_us[op] / 1e6,
-            name, (unsigned long long)metrics->count[op]);
+            name,
+            (unsigned long long)metrics->count[op],
+            name,
+            (double)metrics->sum_us[op] / 1e6,
+            name,
+            (unsigned long long)metrics->count[op]);
     }
 }
 
@@ -85,18 +96,23 @@ static void write_engine(struct evbuffer *out, const struct sgn_driver *driver)
     counter(out, "coordinated_deletes_total", c.deletes, "Deletes coordinated here.");
     counter(out, "coordinated_lists_total", c.lists, "List pages coordinated here.");
     counter(out, "forwards_total", c.forwards, "Requests passed on to another node.");
-    counter(out, "busy_total", c.refused_busy, "Requests refused because a bounded queue was full.");
+    counter(
+        out, "busy_total", c.refused_busy, "Requests refused because a bounded queue was full.");
     counter(out, "timeouts_total", c.timeouts, "Requests that ran out of time.");
     counter(out, "unavailable_total", c.unavailable, "Requests refused for too few live nodes.");
-    counter(out, "unknown_outcomes_total", c.unknown, "Writes whose outcome was not known in time.");
+    counter(
+        out, "unknown_outcomes_total", c.unknown, "Writes whose outcome was not known in time.");
     gauge(out, "hints", c.hints_held, "Values kept for other nodes.");
     counter(out, "hints_written_total", c.hints_written, "Values taken in for other nodes.");
     counter(out, "hints_delivered_total", c.hints_delivered, "Values handed to their home nodes.");
-    counter(out, "hints_dropped_total", c.hints_dropped, "Values not kept because hints_max is held.");
+    counter(
+        out, "hints_dropped_total", c.hints_dropped, "Values not kept because hints_max is held.");
     counter(out, "read_repairs_total", c.read_repairs, "Replicas mended after a read.");
     counter(out, "tree_rounds_total", c.tree_rounds, "Comparisons of hash trees with a peer.");
     counter(out, "tree_repairs_total", c.tree_repairs, "Keys mended after a comparison.");
-    gauge(out, "divergent_partitions", c.divergent_partitions,
+    gauge(out,
+          "divergent_partitions",
+          c.divergent_partitions,
           "Partitions seen to differ in the last comparison with a live peer.");
     gauge(out, "operations_in_flight", c.ops_in_flight, "Operations this node coordinates now.");
     gauge(out, "keys_locked", c.keys_locked, "Keys with a write under way here.");
@@ -132,11 +148,17 @@ static void write_net(struct evbuffer *out, const struct sgn_driver *driver)
     counter(out, "bad_input_total", w->bad_input, "Connections ended for what they sent.");
     gauge(out, "connections", w->conns, "Connections, both ways.");
     gauge(out, "clients", driver->clients, "Client connections.");
-    counter(out, "connections_refused_total", driver->metrics.sessions_refused,
+    counter(out,
+            "connections_refused_total",
+            driver->metrics.sessions_refused,
             "Connections not taken.");
-    counter(out, "answers_dropped_total", driver->metrics.replies_dropped,
+    counter(out,
+            "answers_dropped_total",
+            driver->metrics.replies_dropped,
             "Answers whose connection had gone.");
-    counter(out, "sends_failed_total", driver->metrics.sends_failed,
+    counter(out,
+            "sends_failed_total",
+            driver->metrics.sends_failed,
             "Messages to peers that could not be queued.");
     gauge(out, "requests_in_flight", driver->call_count, "Requests under way here.");
     gauge(out, "memory_used_bytes", driver->pool.bytes, "Memory of requests under way.");
@@ -171,13 +193,14 @@ static void write_process(struct evbuffer *out, const struct sgn_driver *driver)
                               "# HELP process_open_fds Open file descriptors.\n"
                               "# TYPE process_open_fds gauge\n"
                               "process_open_fds %llu\n",
-                              seconds, (unsigned long long)open_fds());
+                              seconds,
+                              (unsigned long long)open_fds());
     head(out, "loop_late_seconds_max", "gauge", "Longest a tick of the loop came late.");
-    (void)evbuffer_add_printf(out, "signet_loop_late_seconds_max %.6f\n",
-                              (double)driver->tick_late_us_max / 1e6);
+    (void)evbuffer_add_printf(
+        out, "signet_loop_late_seconds_max %.6f\n", (double)driver->tick_late_us_max / 1e6);
     head(out, "uptime_seconds", "gauge", "Since this process began.");
-    (void)evbuffer_add_printf(out, "signet_uptime_seconds %.3f\n",
-                              (double)(sgn_clock_us() - driver->started_us) / 1e6);
+    (void)evbuffer_add_printf(
+        out, "signet_uptime_seconds %.3f\n", (double)(sgn_clock_us() - driver->started_us) / 1e6);
 }
 
 void sgn_prometheus_write(const struct sgn_driver *driver, struct evbuffer *out)

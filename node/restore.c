@@ -10,10 +10,10 @@
 #include "ring/core/items.h"
 #include "ring/core/key.h"
 
-#define RING_KEY "ring/description"
+#define RING_KEY       "ring/description"
 #define BUCKETS_PREFIX "buckets/"
-#define WRITE_WAIT_MS 30000
-#define PAGE_ITEMS 10000u
+#define WRITE_WAIT_MS  30000
+#define PAGE_ITEMS     10000u
 
 /* One write, waited for: only before the loop runs. */
 static enum sgn_err write_now(struct sgn_store *store, const struct sgn_store_write *write)
@@ -36,17 +36,22 @@ static enum sgn_err write_now(struct sgn_store *store, const struct sgn_store_wr
 }
 
 /* Says what differs between the ring the directory was made for and the one configured. */
-static void difference(const struct sgn_ring *kept, const struct sgn_ring *ring, char *text,
+static void difference(const struct sgn_ring *kept,
+                       const struct sgn_ring *ring,
+                       char *text,
                        size_t bytes)
 {
     if (kept->partition_count != ring->partition_count) {
-        (void)snprintf(text, bytes, "%u partitions there, %u here", kept->partition_count,
+        (void)snprintf(text,
+                       bytes,
+                       "%u partitions there, %u here",
+                       kept->partition_count,
                        ring->partition_count);
         return;
     }
     if (kept->replica_count != ring->replica_count) {
-        (void)snprintf(text, bytes, "%u replicas there, %u here", kept->replica_count,
-                       ring->replica_count);
+        (void)snprintf(
+            text, bytes, "%u replicas there, %u here", kept->replica_count, ring->replica_count);
         return;
     }
     for (uint32_t i = 0; i < kept->member_count; i++) {
@@ -57,8 +62,13 @@ static void difference(const struct sgn_ring *kept, const struct sgn_ring *ring,
         }
         const struct sgn_member *here = &ring->members[found];
         if (here->weight != kept->members[i].weight || here->zone != kept->members[i].zone) {
-            (void)snprintf(text, bytes, "member %u has weight %u and zone %u there, %u and %u here",
-                           here->id, kept->members[i].weight, kept->members[i].zone, here->weight,
+            (void)snprintf(text,
+                           bytes,
+                           "member %u has weight %u and zone %u there, %u and %u here",
+                           here->id,
+                           kept->members[i].weight,
+                           kept->members[i].zone,
+                           here->weight,
                            here->zone);
             return;
         }
@@ -72,7 +82,9 @@ static void difference(const struct sgn_ring *kept, const struct sgn_ring *ring,
     (void)snprintf(text, bytes, "epoch %u there, %u here", kept->epoch, ring->epoch);
 }
 
-static enum sgn_err compare_kept(struct sgn_driver *driver, struct sgn_bytes bytes, char *error,
+static enum sgn_err compare_kept(struct sgn_driver *driver,
+                                 struct sgn_bytes bytes,
+                                 char *error,
                                  size_t error_bytes)
 {
     struct sgn_ring *kept = calloc(1, sizeof(*kept));
@@ -81,16 +93,22 @@ static enum sgn_err compare_kept(struct sgn_driver *driver, struct sgn_bytes byt
         err = sgn_ring_decode(bytes, kept) == SGN_OK ? SGN_OK : SGN_ERR_CORRUPT;
     }
     if (err != SGN_OK) {
-        (void)snprintf(error, error_bytes, "the ring kept in the data directory %s cannot be read: %s",
-                       driver->config->data, sgn_err_text(err));
+        (void)snprintf(error,
+                       error_bytes,
+                       "the ring kept in the data directory %s cannot be read: %s",
+                       driver->config->data,
+                       sgn_err_text(err));
     } else if (sgn_ring_digest(kept) != driver->ring_digest) {
         char what[128];
         difference(kept, &driver->ring, what, sizeof(what));
-        (void)snprintf(error, error_bytes,
+        (void)snprintf(error,
+                       error_bytes,
                        "the data directory %.200s is of ring %s with another member list (%s); the "
                        "membership of a ring cannot be changed by editing the configuration: put "
                        "the list back as it was",
-                       driver->config->data, kept->name, what);
+                       driver->config->data,
+                       kept->name,
+                       what);
         err = SGN_ERR_WRONG_RING;
     }
     free(kept);
@@ -122,13 +140,16 @@ enum sgn_err sgn_driver_check_ring(struct sgn_driver *driver, char *error, size_
         free(raw);
     }
     if (err != SGN_OK) {
-        (void)snprintf(error, error_bytes, "the data directory %.200s cannot be used: %s",
-                       driver->config->data, sgn_err_text(err));
+        (void)snprintf(error,
+                       error_bytes,
+                       "the data directory %.200s cannot be used: %s",
+                       driver->config->data,
+                       sgn_err_text(err));
     }
     return err;
 }
 
-/* --- the engine's state ------------------------------------------------------------------------ */
+/* --- the engine's state ---------------------------------------------------------------------- */
 
 typedef void restore_fn(struct sgn_engine *engine, struct sgn_bytes key, struct sgn_bytes value);
 
@@ -149,14 +170,17 @@ static void restore_hint(struct sgn_engine *engine, struct sgn_bytes key, struct
     sgn_engine_restore_hint(engine, key);
 }
 
-static enum sgn_err restore_family(struct sgn_driver *driver, const struct sgn_scan *first,
-                                   restore_fn *restore, uint64_t *restored)
+static enum sgn_err restore_family(struct sgn_driver *driver,
+                                   const struct sgn_scan *first,
+                                   restore_fn *restore,
+                                   uint64_t *restored)
 {
     struct sgn_scan scan = *first;
     uint8_t after[SGN_FULL_KEY_BYTES_MAX + 64];
     for (;;) {
         struct sgn_store_done page;
-        enum sgn_err err = sgn_store_scan(driver->store, &scan, driver->ring.partition_count, &page);
+        enum sgn_err err =
+            sgn_store_scan(driver->store, &scan, driver->ring.partition_count, &page);
         if (err != SGN_OK) {
             return err;
         }
@@ -168,8 +192,12 @@ static enum sgn_err restore_family(struct sgn_driver *driver, const struct sgn_s
             ++*restored;
         }
         if (page.corrupt > 0) {
-            SGN_LOG(SGN_LOG_WARN, "corrupt entries left out", NULL, "family=%d entries=%u",
-                    (int)scan.family, page.corrupt);
+            SGN_LOG(SGN_LOG_WARN,
+                    "corrupt entries left out",
+                    NULL,
+                    "family=%d entries=%u",
+                    (int)scan.family,
+                    page.corrupt);
         }
         bool end = page.end;
         bool bad = cursor.bad || page.after.count > sizeof(after) || (!end && page.examined == 0);
@@ -189,9 +217,8 @@ static enum sgn_err restore_family(struct sgn_driver *driver, const struct sgn_s
 
 enum sgn_err sgn_driver_restore(struct sgn_driver *driver, char *error, size_t error_bytes)
 {
-    struct sgn_scan scan = {.items_max = PAGE_ITEMS,
-                            .examined_max = PAGE_ITEMS,
-                            .bytes_max = SGN_PAGE_BYTES_MAX};
+    struct sgn_scan scan = {
+        .items_max = PAGE_ITEMS, .examined_max = PAGE_ITEMS, .bytes_max = SGN_PAGE_BYTES_MAX};
     uint64_t buckets = 0;
     uint64_t leaves = 0;
     uint64_t hints = 0;
@@ -209,13 +236,21 @@ enum sgn_err sgn_driver_restore(struct sgn_driver *driver, char *error, size_t e
         err = restore_family(driver, &scan, restore_hint, &hints);
     }
     if (err != SGN_OK) {
-        (void)snprintf(error, error_bytes, "the data directory %.200s cannot be read: %s",
-                       driver->config->data, sgn_err_text(err));
+        (void)snprintf(error,
+                       error_bytes,
+                       "the data directory %.200s cannot be read: %s",
+                       driver->config->data,
+                       sgn_err_text(err));
         return err;
     }
-    SGN_LOG(SGN_LOG_INFO, "restored", NULL,
+    SGN_LOG(SGN_LOG_INFO,
+            "restored",
+            NULL,
             "buckets=%llu keys=%llu hints=%llu incarnation=%u clean=%s",
-            (unsigned long long)buckets, (unsigned long long)leaves, (unsigned long long)hints,
-            driver->identity.incarnation, driver->identity.was_clean ? "yes" : "no");
+            (unsigned long long)buckets,
+            (unsigned long long)leaves,
+            (unsigned long long)hints,
+            driver->identity.incarnation,
+            driver->identity.was_clean ? "yes" : "no");
     return SGN_OK;
 }

@@ -1,7 +1,7 @@
-/* Connections that were accepted: clients and peers, their requests, and the way back of answers. */
+/* Connections that were accepted: clients and peers, their requests, the way back of answers. */
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,9 +13,9 @@
 #define NONE UINT32_MAX
 
 /* A client that died without a word holds its place no longer than a minute and a half. */
-#define KEEPALIVE_IDLE_S 60
+#define KEEPALIVE_IDLE_S     60
 #define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES 3
+#define KEEPALIVE_PROBES     3
 
 static void session_message(struct sgn_conn *conn, const struct sgn_msg *msg, void *user);
 static void session_closed(struct sgn_conn *conn, enum sgn_err err, const char *why, void *user);
@@ -91,7 +91,10 @@ void sgn_sessions_accept(int fd, const struct sgn_address *from, void *user)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
     if (driver->session_free == NONE) {
         driver->metrics.sessions_refused++;
-        SGN_LOG(SGN_LOG_WARN, "connection refused", "too many connections", "accepted=%u",
+        SGN_LOG(SGN_LOG_WARN,
+                "connection refused",
+                "too many connections",
+                "accepted=%u",
                 driver->accepted);
         (void)close(fd);
         return;
@@ -114,17 +117,27 @@ static void session_closed(struct sgn_conn *conn, enum sgn_err err, const char *
 {
     struct sgn_session *session = user;
     if (err != SGN_ERR_NETWORK) {
-        SGN_LOG(SGN_LOG_WARN, "connection ended", why, "from=%s err=%s", sgn_conn_peer_text(conn),
+        SGN_LOG(SGN_LOG_WARN,
+                "connection ended",
+                why,
+                "from=%s err=%s",
+                sgn_conn_peer_text(conn),
                 sgn_err_name(err));
     }
     session_free(session);
 }
 
-static void session_fail(struct sgn_session *session, uint32_t request, enum sgn_err err,
+static void session_fail(struct sgn_session *session,
+                         uint32_t request,
+                         enum sgn_err err,
                          const char *why)
 {
     struct sgn_conn *conn = session->conn;
-    SGN_LOG(SGN_LOG_WARN, "connection refused", why, "from=%s err=%s", sgn_conn_peer_text(conn),
+    SGN_LOG(SGN_LOG_WARN,
+            "connection refused",
+            why,
+            "from=%s err=%s",
+            sgn_conn_peer_text(conn),
             sgn_err_name(err));
     session->driver->metrics.sessions_refused++;
     session_free(session);
@@ -141,13 +154,14 @@ static void session_greet(struct sgn_session *session, const struct sgn_msg *msg
         return;
     }
     if (msg->node == 0 && driver->clients >= driver->config->connections_max) {
-        sgn_why_set(&why, "this node holds all the %u client connections it may",
+        sgn_why_set(&why,
+                    "this node holds all the %u client connections it may",
                     driver->config->connections_max);
         session_fail(session, msg->request, SGN_ERR_BUSY, why.text);
         return;
     }
-    if (msg->node != 0 && (msg->node == driver->config->id ||
-                           sgn_ring_find(&driver->ring, msg->node) < 0)) {
+    if (msg->node != 0 &&
+        (msg->node == driver->config->id || sgn_ring_find(&driver->ring, msg->node) < 0)) {
         sgn_why_set(&why,
                     msg->node == driver->config->id
                         ? "node %u is this node itself; two nodes must not have one id"
@@ -158,7 +172,11 @@ static void session_greet(struct sgn_session *session, const struct sgn_msg *msg
     }
     enum sgn_err err = sgn_hello_accept(session->conn, &driver->self, msg, &other, &why);
     if (err != SGN_OK) {
-        SGN_LOG(SGN_LOG_WARN, "connection refused", why.text, "peer=%u err=%s", msg->node,
+        SGN_LOG(SGN_LOG_WARN,
+                "connection refused",
+                why.text,
+                "peer=%u err=%s",
+                msg->node,
                 sgn_err_name(err));
         driver->metrics.sessions_refused++;
         session_free(session);
@@ -170,7 +188,7 @@ static void session_greet(struct sgn_session *session, const struct sgn_msg *msg
     driver->peer_sessions += other.node != 0;
 }
 
-/* --- requests and answers ---------------------------------------------------------------------- */
+/* --- requests and answers -------------------------------------------------------------------- */
 
 static enum sgn_msg_type answer_type(uint32_t request)
 {
@@ -205,7 +223,9 @@ static void send_answer(struct sgn_session *session, uint32_t request, const str
     session_fail(session, request, err, "an answer could not be queued");
 }
 
-static void refuse(struct sgn_session *session, const struct sgn_msg *msg, enum sgn_err err,
+static void refuse(struct sgn_session *session,
+                   const struct sgn_msg *msg,
+                   enum sgn_err err,
                    const char *text)
 {
     struct sgn_driver *driver = session->driver;

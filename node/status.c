@@ -22,7 +22,7 @@ void sgn_status_partitions(const struct sgn_driver *driver, uint32_t *first, uin
     }
 }
 
-/* --- the verdict ------------------------------------------------------------------------------- */
+/* --- the verdict ----------------------------------------------------------------------------- */
 
 static bool member_alive(const struct sgn_driver *driver, uint32_t index)
 {
@@ -62,20 +62,26 @@ static uint32_t describe_dead(const struct sgn_driver *driver, char *text, size_
         }
         dead++;
         if (at < sizeof(names) - 24) {
-            int more = snprintf(names + at, sizeof(names) - at, "%s%u", at > 0 ? ", " : "",
-                                ring->members[i].id);
+            int more = snprintf(
+                names + at, sizeof(names) - at, "%s%u", at > 0 ? ", " : "", ring->members[i].id);
             at += more > 0 ? (size_t)more : 0;
         } else if (names[at - 1] != '.') {
             (void)snprintf(names + at, sizeof(names) - at, ", ...");
             at = strlen(names);
         }
     }
-    (void)snprintf(text, bytes, "%u of %u nodes %s not heard: %s", dead, ring->member_count,
-                   dead == 1 ? "is" : "are", names);
+    (void)snprintf(text,
+                   bytes,
+                   "%u of %u nodes %s not heard: %s",
+                   dead,
+                   ring->member_count,
+                   dead == 1 ? "is" : "are",
+                   names);
     return dead;
 }
 
-static void judge_ring(const struct sgn_driver *driver, const struct sgn_store_stats *store,
+static void judge_ring(const struct sgn_driver *driver,
+                       const struct sgn_store_stats *store,
                        struct sgn_verdict *verdict)
 {
     char dead_text[192];
@@ -89,22 +95,29 @@ static void judge_ring(const struct sgn_driver *driver, const struct sgn_store_s
     if (live < majority) {
         verdict->word = "cannot write";
         verdict->ring_ok = false;
-        (void)snprintf(verdict->reason, sizeof(verdict->reason), "%s; a majority is %u", dead_text,
-                       majority);
+        (void)snprintf(
+            verdict->reason, sizeof(verdict->reason), "%s; a majority is %u", dead_text, majority);
     } else if (store->state != SGN_STORE_RUNNING) {
-        (void)snprintf(verdict->reason, sizeof(verdict->reason), "this node takes no writes: %.180s",
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "this node takes no writes: %.180s",
                        store->state_text);
     } else if (dead > 0) {
         uint32_t count = partitions_short(driver, majority);
-        (void)snprintf(verdict->reason, sizeof(verdict->reason),
-                       "%s; %u of %u partitions live by stand-ins", dead_text, count,
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "%s; %u of %u partitions live by stand-ins",
+                       dead_text,
+                       count,
                        driver->ring.partition_count);
     } else if (counts.hints_held > 0) {
-        (void)snprintf(verdict->reason, sizeof(verdict->reason),
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
                        "%llu values wait to be handed to their home nodes",
                        (unsigned long long)counts.hints_held);
     } else if (counts.divergent_partitions > 0) {
-        (void)snprintf(verdict->reason, sizeof(verdict->reason),
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
                        "%llu partitions differ from a peer's and are being mended",
                        (unsigned long long)counts.divergent_partitions);
     } else {
@@ -128,7 +141,7 @@ void sgn_status_verdict(const struct sgn_driver *driver, struct sgn_verdict *ver
     }
 }
 
-/* --- JSON -------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------ */
 
 static void put_string(struct evbuffer *out, const char *text)
 {
@@ -162,8 +175,12 @@ static void put_members(struct evbuffer *out, const struct sgn_driver *driver)
         (void)evbuffer_add_printf(out,
                                   "%s{\"node\":%u,\"address\":\"%s\",\"weight\":%u,\"zone\":%u,"
                                   "\"alive\":%s,\"connected\":%s,\"why\":",
-                                  i > 0 ? "," : "", member->id, member->address, member->weight,
-                                  member->zone, member_alive(driver, i) ? "true" : "false",
+                                  i > 0 ? "," : "",
+                                  member->id,
+                                  member->address,
+                                  member->weight,
+                                  member->zone,
+                                  member_alive(driver, i) ? "true" : "false",
                                   up ? "true" : "false");
         put_string(out, up ? "" : sgn_peers_why(driver->peers, member->id));
         (void)evbuffer_add_printf(out, "}");
@@ -195,8 +212,8 @@ static void put_engine(struct evbuffer *out, const struct sgn_driver *driver)
     put_number(out, "ops_in_flight", counts.ops_in_flight);
     put_number(out, "keys_locked", counts.keys_locked);
     put_number(out, "peers_alive", counts.peers_alive);
-    (void)evbuffer_add_printf(out, ",\"idle\":%s}",
-                              sgn_engine_is_idle(driver->engine) ? "true" : "false");
+    (void)evbuffer_add_printf(
+        out, ",\"idle\":%s}", sgn_engine_is_idle(driver->engine) ? "true" : "false");
 }
 
 static void put_store(struct evbuffer *out, const struct sgn_driver *driver)
@@ -204,8 +221,8 @@ static void put_store(struct evbuffer *out, const struct sgn_driver *driver)
     static const char *const states[] = {"running", "full", "stopped"};
     struct sgn_store_stats store;
     sgn_store_stats(driver->store, &store);
-    (void)evbuffer_add_printf(out, ",\"store\":{\"state\":\"%s\",\"state_text\":",
-                              states[store.state]);
+    (void)evbuffer_add_printf(
+        out, ",\"store\":{\"state\":\"%s\",\"state_text\":", states[store.state]);
     put_string(out, store.state_text);
     put_number(out, "disk_bytes", store.disk_bytes);
     put_number(out, "free_bytes", store.free_bytes);
@@ -237,8 +254,8 @@ static void put_own(struct evbuffer *out, const struct sgn_driver *driver)
     put_number(out, "incarnation", driver->identity.incarnation);
     put_number(out, "uptime_ms", (sgn_clock_us() - driver->started_us) / 1000);
     put_number(out, "epoch", driver->ring.epoch);
-    (void)evbuffer_add_printf(out, ",\"ring_digest\":\"%016llx\"",
-                              (unsigned long long)driver->ring_digest);
+    (void)evbuffer_add_printf(
+        out, ",\"ring_digest\":\"%016llx\"", (unsigned long long)driver->ring_digest);
     put_number(out, "partitions", driver->ring.partition_count);
     put_number(out, "replicas", driver->ring.replica_count);
     put_number(out, "partitions_first", first);
@@ -258,8 +275,11 @@ char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes)
     }
     struct sgn_verdict verdict;
     sgn_status_verdict(driver, &verdict);
-    (void)evbuffer_add_printf(out, "{\"schema\":%u,\"node\":%u,\"ring\":\"%s\",\"verdict\":\"%s\"",
-                              SGN_STATUS_SCHEMA, driver->config->id, driver->ring.name,
+    (void)evbuffer_add_printf(out,
+                              "{\"schema\":%u,\"node\":%u,\"ring\":\"%s\",\"verdict\":\"%s\"",
+                              SGN_STATUS_SCHEMA,
+                              driver->config->id,
+                              driver->ring.name,
                               verdict.word);
     (void)evbuffer_add_printf(out, ",\"reason\":");
     put_string(out, verdict.reason);

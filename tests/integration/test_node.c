@@ -1,11 +1,10 @@
 /* Real daemons: a ring of three that loses a node to kill -9 and gets it back; bad input of every
- * kind; every start that must fail; stops. Plain main, so that it runs under ThreadSanitizer too.
+ * kind; bounds; stops. Plain main, so that it runs under ThreadSanitizer too.
  * test_node [PROGRAM]: by default the signet-node of the same build. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring/core/items.h"
@@ -16,7 +15,7 @@
 
 #define STOP_MS_MAX 20000u
 
-static char program[4096];
+static const char *program;
 
 static void say(const char *what)
 {
@@ -121,9 +120,8 @@ static void test_ring(void)
     RUN_CHECK(count_list(conns[2], "k/") == 100, "list through the node that came back");
     say("a node is killed, the ring goes on, the node comes back and has all");
 
-    struct sgn_msg del = {.type = SGN_MSG_DEL,
-                          .bucket = sgn_bytes_str("default"),
-                          .key = sgn_bytes_str("k/005")};
+    struct sgn_msg del = {
+        .type = SGN_MSG_DEL, .bucket = sgn_bytes_str("default"), .key = sgn_bytes_str("k/005")};
     struct sgn_msg answer;
     char got[64];
     RUN_CHECK(run_call(conns[3], &del, &answer) == SGN_OK, "del: %s", sgn_err_name(answer.err));
@@ -154,7 +152,7 @@ static void test_ring(void)
     run_clear(&ring);
 }
 
-/* --- bad input --------------------------------------------------------------------------------- */
+/* --- bad input ------------------------------------------------------------------------------- */
 
 /* The node answers with a RESULT of this error and a sentence, then closes. */
 static void expect_refusal(struct run_conn *conn, int err, const char *what)
@@ -162,7 +160,10 @@ static void expect_refusal(struct run_conn *conn, int err, const char *what)
     struct sgn_msg answer;
     RUN_CHECK(run_receive(conn, &answer), "%s: closed without a word", what);
     RUN_CHECK(answer.type == SGN_MSG_RESULT && answer.err == err,
-              "%s: type %d err %s", what, (int)answer.type, sgn_err_name(answer.err));
+              "%s: type %d err %s",
+              what,
+              (int)answer.type,
+              sgn_err_name(answer.err));
     RUN_CHECK(answer.text.count > 10, "%s: a sentence", what);
     RUN_CHECK(!run_receive(conn, &answer), "%s: the connection goes on", what);
     run_close(conn);
@@ -189,9 +190,8 @@ static void test_hello(const struct run_ring *ring)
     send_hello(conn, "solo", 1, 12345);
     expect_refusal(conn, SGN_ERR_WRONG_RING, "a node with our own id");
     conn = run_dial(ring, 1);
-    struct sgn_msg get = {.type = SGN_MSG_GET,
-                          .bucket = sgn_bytes_str("default"),
-                          .key = sgn_bytes_str("k")};
+    struct sgn_msg get = {
+        .type = SGN_MSG_GET, .bucket = sgn_bytes_str("default"), .key = sgn_bytes_str("k")};
     run_send(conn, &get);
     expect_refusal(conn, SGN_ERR_PROTOCOL, "a request before HELLO");
     conn = run_open(ring, 1);
@@ -229,9 +229,8 @@ static void test_garbage(const struct run_ring *ring)
     expect_refusal(conn, SGN_ERR_TOO_LARGE, "an oversized frame");
 
     /* A good frame with one bit turned. */
-    struct sgn_msg get = {.type = SGN_MSG_GET,
-                          .bucket = sgn_bytes_str("default"),
-                          .key = sgn_bytes_str("k")};
+    struct sgn_msg get = {
+        .type = SGN_MSG_GET, .bucket = sgn_bytes_str("default"), .key = sgn_bytes_str("k")};
     struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
     RUN_CHECK(sgn_msg_encode(&get, &sink, NULL) == SGN_OK, "encode");
     raw[sink.count - 3] ^= 1;
@@ -267,14 +266,17 @@ static void test_sizes(const struct run_ring *ring)
                           .key = sgn_bytes_str("large"),
                           .value = sgn_bytes_of(value, SGN_VALUE_BYTES_MAX)};
     struct sgn_msg answer;
-    RUN_CHECK(run_call(conn, &put, &answer) == SGN_OK, "the largest value: %s %.*s",
-              sgn_err_name(answer.err), (int)answer.text.count, (const char *)answer.text.ptr);
+    RUN_CHECK(run_call(conn, &put, &answer) == SGN_OK,
+              "the largest value: %s %.*s",
+              sgn_err_name(answer.err),
+              (int)answer.text.count,
+              (const char *)answer.text.ptr);
     put.value.count++;
-    RUN_CHECK(run_call(conn, &put, &answer) == SGN_ERR_TOO_LARGE, "one byte more: %s",
+    RUN_CHECK(run_call(conn, &put, &answer) == SGN_ERR_TOO_LARGE,
+              "one byte more: %s",
               sgn_err_name(answer.err));
-    struct sgn_msg get = {.type = SGN_MSG_GET,
-                          .bucket = sgn_bytes_str("default"),
-                          .key = sgn_bytes_str("large")};
+    struct sgn_msg get = {
+        .type = SGN_MSG_GET, .bucket = sgn_bytes_str("default"), .key = sgn_bytes_str("large")};
     RUN_CHECK(run_call(conn, &get, &answer) == SGN_OK && answer.value.count > SGN_VALUE_BYTES_MAX,
               "the largest value comes back");
     free(value);
@@ -314,38 +316,57 @@ static void test_bounds(struct run_ring *ring)
     say("connections and requests are bounded");
 }
 
-/* --- admin ------------------------------------------------------------------------------------- */
+/* --- admin ----------------------------------------------------------------------------------- */
 
-static void expect_http(const struct run_ring *ring, const char *text, const char *status,
+static void expect_http(const struct run_ring *ring,
+                        const char *text,
+                        const char *status,
                         const char *words)
 {
     const char *answer = run_http(ring, 1, text);
     RUN_CHECK(strncmp(answer, "HTTP/1.1 ", 9) == 0 && strncmp(answer + 9, status, 3) == 0 &&
                   strstr(answer, words) != NULL,
-              "for %.40s: %.300s", text, answer);
+              "for %.40s: %.300s",
+              text,
+              answer);
 }
 
 static void test_admin(const struct run_ring *ring)
 {
-    expect_http(ring, "GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200",
-                "alive");
-    expect_http(ring, "GET /health/ready?x=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-                "200", "healthy");
-    expect_http(ring, "GET /health/cluster HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200",
+    expect_http(
+        ring, "GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200", "alive");
+    expect_http(ring,
+                "GET /health/ready?x=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                "200",
                 "healthy");
-    expect_http(ring, "GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200",
+    expect_http(ring,
+                "GET /health/cluster HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                "200",
+                "healthy");
+    expect_http(ring,
+                "GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                "200",
                 "{\"schema\":1,\"node\":1,\"ring\":\"solo\"");
-    expect_http(ring, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200",
+    expect_http(ring,
+                "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                "200",
                 "\nsignet_requests_total{op=\"put\",result=\"ok\"} ");
-    expect_http(ring, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200",
+    expect_http(ring,
+                "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                "200",
                 "\nsignet_build_info{version=");
-    expect_http(ring, "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404",
-                "/health/live");
-    expect_http(ring, "POST /status HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "405",
+    expect_http(
+        ring, "GET /other HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404", "/health/live");
+    expect_http(ring,
+                "POST /status HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+                "405",
                 "Allow: GET");
     expect_http(ring, "GET //status HTTP/1.1\r\nHost: a\r\n\r\n", "400", "must name a path");
-    expect_http(ring, "GET /status HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"
-                      "Content-Length: 3\r\n\r\nabc", "400", "body");
+    expect_http(ring,
+                "GET /status HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"
+                "Content-Length: 3\r\n\r\nabc",
+                "400",
+                "body");
     expect_http(ring, "GET /status HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400", "one Host");
     char large[16384];
     memset(large, 'h', sizeof(large));
@@ -375,7 +396,8 @@ static void test_solo(void)
         run_pause();
     }
     RUN_CHECK(strstr(run_log(&ring, 1), "msg=\"change needs a restart\" option=node.hints_max") !=
-                  NULL, "named");
+                  NULL,
+              "named");
     say("HUP: the log level is taken, other changes are named");
 
     /* What was acknowledged is there after a kill. */
@@ -398,76 +420,9 @@ static void test_solo(void)
     run_clear(&ring);
 }
 
-/* --- starts that must fail --------------------------------------------------------------------- */
-
-static void expect_start(struct run_ring *ring, uint32_t node, const char *a, const char *b,
-                         int status, const char *words)
-{
-    char log[128];
-    (void)snprintf(log, sizeof(log), "%s/log%u", ring->dir, node);
-    (void)unlink(log);
-    run_start(ring, node, a, b);
-    int got = run_wait(ring, node);
-    RUN_CHECK(got == status && strstr(run_log(ring, node), words) != NULL,
-              "status %d for %d; wanted \"%s\" in: %s", got, status, words, run_log(ring, node));
-}
-
-static void test_failing_starts(void)
-{
-    struct run_ring ring;
-    char path[256];
-    run_init(&ring, program, "starts", 2, 1);
-    run_start(&ring, 1, NULL, NULL);
-    run_ready(&ring, 1);
-
-    (void)snprintf(path, sizeof(path), "--listen=127.0.0.1:%u", ring.ports[1]);
-    expect_start(&ring, 2, path, NULL, 1, "another program does already");
-    (void)snprintf(path, sizeof(path), "%s/data2", ring.dir);
-    RUN_CHECK(access(path, F_OK) != 0, "a start that failed on its port left a data directory");
-    (void)snprintf(path, sizeof(path), "--admin=%s", ring.admin[1]);
-    expect_start(&ring, 2, path, NULL, 1, "the admin address");
-    expect_start(&ring, 2, "--listen=203.0.113.1:7301", NULL, 1, "203.0.113.1:7301");
-    (void)snprintf(path, sizeof(path), "--data=%s/data1", ring.dir);
-    expect_start(&ring, 2, path, NULL, 1, "/data1");
-    expect_start(&ring, 2, "--id=9", NULL, 2, "--node.id: 9 is not a member of the ring");
-    expect_start(&ring, 2, "--replicas=9", NULL, 2, "did you mean --ring.replicas?");
-    (void)snprintf(path, sizeof(path), "--data=%s/none/data", ring.dir);
-    expect_start(&ring, 2, path, NULL, 1, "/none/data");
-    (void)snprintf(path, sizeof(path), "--data=%s/node1.conf", ring.dir);
-    expect_start(&ring, 2, path, NULL, 1, "node1.conf");
-    (void)snprintf(path, sizeof(path), "--ready-file=%s/none/ready", ring.dir);
-    expect_start(&ring, 2, path, NULL, 1, "the ready file");
-    say("starts fail with a sentence: ports, addresses, directories, members");
-
-    RUN_CHECK(run_stop(&ring, 1, SIGTERM) == 0, "TERM");
-    expect_start(&ring, 1, "--ring.name=others", NULL, 1, "/data1");
-    (void)snprintf(path, sizeof(path), "--data=%s/data1", ring.dir);
-    expect_start(&ring, 2, path, NULL, 1, "/data1");
-    expect_start(&ring, 1, "--ring.replicas=2", NULL, 1, "1 replicas there, 2 here");
-    expect_start(&ring, 1, "--member.3.address=127.0.0.1:1", NULL, 1, "member 3 is new here");
-    expect_start(&ring, 1, "--member.2.weight=5", NULL, 1,
-                 "the membership of a ring cannot be changed by editing the configuration");
-    expect_start(&ring, 1, "--check-config", NULL, 0, "");
-    run_start(&ring, 1, NULL, NULL);
-    run_ready(&ring, 1);
-    RUN_CHECK(run_stop(&ring, 1, SIGTERM) == 0, "nothing was changed by the refusals");
-    say("data directories of other rings, nodes and member lists are refused");
-    run_clear(&ring);
-}
-
 int main(int argc, char **argv)
 {
-    char self[2048];
-    ssize_t count = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    RUN_CHECK(count > 0, "own path");
-    self[count] = '\0';
-    *strrchr(self, '/') = '\0';
-    (void)snprintf(program, sizeof(program), "%s/../../node/signet-node", self);
-    if (argc > 1) {
-        (void)snprintf(program, sizeof(program), "%s", argv[1]);
-    }
-    RUN_CHECK(access(program, X_OK) == 0, "%s", program);
-    test_failing_starts();
+    program = run_program(argc, argv);
     test_solo();
     test_ring();
     (void)printf("test_node: all passed\n");

@@ -19,7 +19,7 @@
 #include "ring/net/hello.h"
 #include "ring/net/msg_codec.h"
 
-#define PAUSE_MS 5
+#define PAUSE_MS   5
 #define TEXT_BYTES (1u << 20)
 
 static struct run_ring *rings[8]; /* For run_fail: nothing may be left running. */
@@ -41,6 +41,22 @@ void run_fail(const char *file, int line, const char *condition, const char *for
         }
     }
     _exit(1);
+}
+
+const char *run_program(int argc, char **argv)
+{
+    static char program[4096];
+    char self[2048];
+    ssize_t count = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    RUN_CHECK(count > 0, "own path: %s", strerror(errno));
+    self[count] = '\0';
+    *strrchr(self, '/') = '\0';
+    (void)snprintf(program, sizeof(program), "%s/../../node/signet-node", self);
+    if (argc > 1) {
+        (void)snprintf(program, sizeof(program), "%s", argv[1]);
+    }
+    RUN_CHECK(access(program, X_OK) == 0, "%s: %s", program, strerror(errno));
+    return program;
 }
 
 uint64_t run_now_ms(void)
@@ -70,18 +86,19 @@ static int port_take(uint16_t *port)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     RUN_CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
                   getsockname(fd, (struct sockaddr *)&at, &bytes) == 0,
-              "no free port: %s", strerror(errno));
+              "no free port: %s",
+              strerror(errno));
     *port = ntohs(at.sin_port);
     return fd;
 }
 
-void run_init(struct run_ring *ring, const char *program, const char *name, uint32_t count,
-              uint32_t replicas)
+void run_init(
+    struct run_ring *ring, const char *program, const char *name, uint32_t count, uint32_t replicas)
 {
     int fds[RUN_NODES_MAX + 1];
     RUN_CHECK(count <= RUN_NODES_MAX, "%u nodes", count);
-    *ring = (struct run_ring){
-        .program = program, .name = name, .count = count, .replicas = replicas};
+    *ring =
+        (struct run_ring){.program = program, .name = name, .count = count, .replicas = replicas};
     (void)snprintf(ring->dir, sizeof(ring->dir), "/tmp/signet-node-XXXXXX");
     RUN_CHECK(mkdtemp(ring->dir) != NULL, "%s", strerror(errno));
     for (uint32_t n = 1; n <= count; n++) {
@@ -124,7 +141,13 @@ void run_config(const struct run_ring *ring, uint32_t node, const char *more)
                   "[node]\nid = %u\nadmin = 127.0.0.1:0\ndata = %s/data%u\nready_file = "
                   "%s/ready%u\n[ring]\nname = %s\npartitions = 16\nreplicas = %u\n[timing]\n"
                   "tree = 200ms\n[store]\nblock_cache = 8M\n",
-                  node, ring->dir, node, ring->dir, node, ring->name, ring->replicas);
+                  node,
+                  ring->dir,
+                  node,
+                  ring->dir,
+                  node,
+                  ring->name,
+                  ring->replicas);
     for (uint32_t n = 1; n <= ring->count; n++) {
         (void)fprintf(file, "[member.%u]\naddress = 127.0.0.1:%u\n", n, ring->ports[n]);
     }
@@ -170,8 +193,10 @@ void run_ready(struct run_ring *ring, uint32_t node)
             (void)fclose(file);
             return;
         }
-        RUN_CHECK(waitpid(ring->pids[node], &status, WNOHANG) == 0, "node %u ended, status %d",
-                  node, status);
+        RUN_CHECK(waitpid(ring->pids[node], &status, WNOHANG) == 0,
+                  "node %u ended, status %d",
+                  node,
+                  status);
         RUN_CHECK(run_now_ms() < limit_ms, "node %u is not ready", node);
         run_pause();
     }
@@ -211,7 +236,7 @@ const char *run_log(const struct run_ring *ring, uint32_t node)
     return text;
 }
 
-/* --- a client ---------------------------------------------------------------------------------- */
+/* --- a client -------------------------------------------------------------------------------- */
 
 struct run_conn {
     int fd;
@@ -230,7 +255,9 @@ static int dial(uint16_t port)
     struct timeval limit = {.tv_sec = RUN_WAIT_MS / 1000};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     RUN_CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0,
-              "port %u does not take connections: %s", port, strerror(errno));
+              "port %u does not take connections: %s",
+              port,
+              strerror(errno));
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     return fd;
@@ -257,7 +284,10 @@ struct run_conn *run_open(const struct run_ring *ring, uint32_t node)
     sgn_hello_encode(&self, &hello);
     run_send(conn, &hello);
     RUN_CHECK(run_receive(conn, &answer) && answer.type == SGN_MSG_HELLO && answer.node == node,
-              "no HELLO from node %u but type %d err %d", node, (int)answer.type, answer.err);
+              "no HELLO from node %u but type %d err %d",
+              node,
+              (int)answer.type,
+              answer.err);
     return conn;
 }
 
@@ -298,8 +328,11 @@ bool run_receive(struct run_conn *conn, struct sgn_msg *msg)
     conn->in_used = 0;
     for (;;) {
         struct sgn_why why = {""};
-        enum sgn_err err = sgn_msg_read(conn->decoder, sgn_bytes_of(conn->in, conn->in_bytes),
-                                        sgn_types_answers() | SGN_TYPES_HELLO, msg, &conn->in_used,
+        enum sgn_err err = sgn_msg_read(conn->decoder,
+                                        sgn_bytes_of(conn->in, conn->in_bytes),
+                                        sgn_types_answers() | SGN_TYPES_HELLO,
+                                        msg,
+                                        &conn->in_used,
                                         &why);
         RUN_CHECK(err == SGN_OK, "%s", why.text);
         if (conn->in_used > 0) {
@@ -319,11 +352,15 @@ int run_call(struct run_conn *conn, struct sgn_msg *msg, struct sgn_msg *answer)
 {
     msg->request = ++conn->request;
     run_send(conn, msg);
-    RUN_CHECK(run_receive(conn, answer), "the node closed instead of answering %s",
+    RUN_CHECK(run_receive(conn, answer),
+              "the node closed instead of answering %s",
               sgn_msg_name(msg->type));
     RUN_CHECK(answer->type == SGN_MSG_RESULT && answer->request == msg->request,
-              "%s was answered by %s, request %u for %u", sgn_msg_name(msg->type),
-              sgn_msg_name(answer->type), answer->request, msg->request);
+              "%s was answered by %s, request %u for %u",
+              sgn_msg_name(msg->type),
+              sgn_msg_name(answer->type),
+              answer->request,
+              msg->request);
     return answer->err;
 }
 
@@ -348,7 +385,8 @@ int run_get(struct run_conn *conn, const char *bucket, const char *key, char *te
     if (err != SGN_OK) {
         return err;
     }
-    RUN_CHECK(sgn_record_decode(answer.value, SGN_RECORD_WITH_BODIES, &record) == SGN_OK, "%s", key);
+    RUN_CHECK(
+        sgn_record_decode(answer.value, SGN_RECORD_WITH_BODIES, &record) == SGN_OK, "%s", key);
     const struct sgn_sibling *newest = sgn_record_newest(&record);
     size_t count = newest != NULL ? newest->body.count : 0;
     RUN_CHECK(count < bytes, "%zu bytes", count);
@@ -370,8 +408,12 @@ void run_await_status(const struct run_ring *ring, uint32_t node, const char *wo
         if (memmem(answer.value.ptr, answer.value.count, words, strlen(words)) != NULL) {
             break;
         }
-        RUN_CHECK(run_now_ms() < limit_ms, "node %u never said %s but %.*s", node, words,
-                  (int)answer.value.count, (const char *)answer.value.ptr);
+        RUN_CHECK(run_now_ms() < limit_ms,
+                  "node %u never said %s but %.*s",
+                  node,
+                  words,
+                  (int)answer.value.count,
+                  (const char *)answer.value.ptr);
         run_pause();
     }
     run_close(conn);

@@ -1,6 +1,6 @@
-/* tests/lib/node_run.h - real daemons on loopback for tests: start, wait for a state, kill, talk to.
- * Every wait has a limit; what fails to come in time ends the test with a sentence. Children die with
- * the test. Single thread. */
+/* tests/lib/node_run.h - real daemons on loopback for tests: start, wait for a state, kill, talk
+ * to. Every wait has a limit; what fails to come in time ends the test with a sentence. Children
+ * die with the test. Single thread. */
 #ifndef SGN_TESTS_NODE_RUN_H
 #define SGN_TESTS_NODE_RUN_H
 
@@ -11,7 +11,7 @@
 #include "ring/core/msg.h"
 
 #define RUN_NODES_MAX 8u
-#define RUN_WAIT_MS 30000u
+#define RUN_WAIT_MS   30000u
 
 struct run_ring {
     char dir[64];
@@ -32,15 +32,21 @@ struct run_ring {
 _Noreturn void run_fail(const char *file, int line, const char *condition, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The signet-node of the build the test is of, or argv[1]; static memory. */
+const char *run_program(int argc, char **argv);
+
 /* Chooses a temporary folder and free ports; starts nothing. */
-void run_init(struct run_ring *ring, const char *program, const char *name, uint32_t count,
+void run_init(struct run_ring *ring,
+              const char *program,
+              const char *name,
+              uint32_t count,
               uint32_t replicas);
 /* Kills what runs, removes the folder. */
 void run_clear(struct run_ring *ring);
 
 /* Writes DIR/nodeID.conf; `more` is appended. */
 void run_config(const struct run_ring *ring, uint32_t node, const char *more);
-/* Starts with the config written and up to two more arguments; run_ready waits for the ready file. */
+/* Starts with the config written and up to two more arguments; run_ready waits for its file. */
 void run_start(struct run_ring *ring, uint32_t node, const char *a, const char *b);
 void run_ready(struct run_ring *ring, uint32_t node);
 /* Exit status of a process that ends by itself or by the signal; -signal when killed by one. */
@@ -55,8 +61,8 @@ void run_pause(void);
 
 /* A blocking client connection. */
 struct run_conn;
-struct run_conn *run_dial(const struct run_ring *ring, uint32_t node);         /* Socket only. */
-struct run_conn *run_open(const struct run_ring *ring, uint32_t node);         /* And HELLO. */
+struct run_conn *run_dial(const struct run_ring *ring, uint32_t node); /* Socket only. */
+struct run_conn *run_open(const struct run_ring *ring, uint32_t node); /* And HELLO. */
 void run_close(struct run_conn *conn);
 void run_send_raw(struct run_conn *conn, const void *ptr, size_t bytes);
 void run_send(struct run_conn *conn, const struct sgn_msg *msg);

@@ -15,7 +15,7 @@ static char path[32];
 
 static void catch_stderr(void)
 {
-    strcpy(path, "/tmp/signet-log-XXXXXX");
+    (void)snprintf(path, sizeof(path), "/tmp/signet-log-XXXXXX");
     int fd = mkstemp(path);
     cr_assert(fd >= 0);
     kept_stderr = dup(STDERR_FILENO);
@@ -75,12 +75,15 @@ Test(log, form_escapes_and_levels)
     (void)give_back(text, sizeof(text));
     cr_expect(strstr(text, "Z level=info node=7 msg=\"plain\" peer=3\n") != NULL, "%s", text);
     cr_expect(strstr(text, "below") == NULL);
-    cr_expect(strstr(text, "msg=\"sentence\" from=a?level=fake "
-                           "detail=\"says \\\"no\\\" \\\\ and?breaks\"\n") != NULL, "%s", text);
+    cr_expect(strstr(text,
+                     "msg=\"sentence\" from=a?level=fake "
+                     "detail=\"says \\\"no\\\" \\\\ and?breaks\"\n") != NULL,
+              "%s",
+              text);
     cr_expect_eq(lines_of(text), 3);
     cr_expect_eq(text[strlen(text) - 1], '\n');
-    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        cr_expect(strlen(line) < SGN_LOG_LINE_BYTES);
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        cr_expect(strcspn(line, "\n") < SGN_LOG_LINE_BYTES);
     }
     cr_expect_eq(sgn_log_level_of("warn"), SGN_LOG_WARN);
     cr_expect_eq(sgn_log_level_of("loud"), SGN_LOG_LEVELS);
@@ -91,7 +94,7 @@ Test(log, rate_limit_says_what_it_dropped)
     char text[8192];
     catch_stderr();
     await_new_second();
-    flood(50); /* Far less than a second's work. */
+    flood(50);      /* Far less than a second's work. */
     sgn_log_tick(); /* The same second: still counting. */
     await_new_second();
     sgn_log_tick();
