@@ -186,6 +186,10 @@ Test(options, file_errors)
         "[node]\nadmin=7401\n",
         "FILE:2: [node] admin: \"7401\" is not valid; give an address and port such as "
         "127.0.0.1:7401, or off");
+}
+
+Test(options, file_value_and_form_errors)
+{
     expect_file_error("[ring]\npartitions=100\n",
                       "FILE:2: [ring] partitions: \"100\" is not valid; give a power of two from 8 "
                       "to 16384");
