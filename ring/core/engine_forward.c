@@ -18,7 +18,7 @@ static void forward_send(struct sgn_engine *engine, struct sgn_op *op, uint32_t 
                     .flags = op->u.put.has_context ? SGN_PUT_HAS_CONTEXT : 0,
                     .n = op->quorum,
                     .id = op->u.put.id,
-                    .stamp = engine->hlc.last,
+                    .stamp = op->u.put.stamp,
                 });
 }
 
@@ -34,8 +34,6 @@ void sgn_forward_next(struct sgn_engine *engine, struct sgn_op *op)
             return;
         }
     }
-    /* A home that is silent but not known dead may hold the write: then the outcome is open. */
-    op->u.put.maybe_kept = op->u.put.maybe_kept || sgn_op_targets_in(op, SGN_TARGET_LATE) > 0;
     if (!home_alive) {
         sgn_put_coordinate(engine, op); /* As a guest. */
         return;
@@ -89,6 +87,8 @@ void sgn_forward_answer(struct sgn_engine *engine, struct sgn_op *op, const stru
 void sgn_forward_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     bool changed = sgn_op_judge_targets(engine, op);
+    /* A home that went silent, or down, after it was sent the request may hold the write. */
+    op->u.put.maybe_kept = op->u.put.maybe_kept || changed;
     if (engine->now_ms >= op->deadline_ms) {
         sgn_op_fail(engine, op, SGN_ERR_UNKNOWN,
                     sgn_bytes_str("the homes of the key did not answer in time"));

@@ -93,6 +93,10 @@ void sgn_put_request(struct sgn_engine *engine, const struct sgn_event *event)
         .is_delete = msg->type == SGN_MSG_DEL,
         .has_context = (msg->flags & SGN_PUT_HAS_CONTEXT) != 0,
         .id = msg->id,
+        /* Fixed where the request enters the ring: a copy of it that is delayed on its way to a home
+         * then overwrites nothing that was written after it (record.h). */
+        .stamp = msg->forwarded && msg->stamp != 0 ? msg->stamp
+                                                   : sgn_hlc_now(&engine->hlc, engine->wall_ms),
     };
     op->quorum = msg->n != 0 ? msg->n : bucket->w;
     sgn_op_locate(engine, op, bucket->n);
@@ -131,7 +135,6 @@ void sgn_put_coordinate(struct sgn_engine *engine, struct sgn_op *op)
     }
     int slot = sgn_op_home(op, engine->options.node);
     op->u.put.guest = slot < 0;
-    op->u.put.stamp = sgn_hlc_now(&engine->hlc, engine->wall_ms);
     sgn_op_add_target(engine, op, engine->options.node, slot < 0 ? 0 : (uint32_t)slot);
     /* A guest always mints in the space of the first home: then all its dots of a key meet in one
      * record, as record.h asks. */
@@ -332,6 +335,7 @@ void sgn_put_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     bool changed = sgn_op_judge_targets(engine, op);
     if (engine->now_ms >= op->deadline_ms) {
+        op->u.put.maybe_kept = op->u.put.maybe_kept || changed;
         if (!op->replied) {
             put_fail(engine, op, true);
         }
@@ -341,6 +345,7 @@ void sgn_put_tick(struct sgn_engine *engine, struct sgn_op *op)
         return;
     }
     if (changed) {
+        op->u.put.maybe_kept = true; /* Who went silent after it was sent the record may keep it. */
         put_advance(engine, op);
     }
 }

@@ -209,11 +209,14 @@ void sgn_record_fold_retries(struct sgn_record *record)
     }
 }
 
-static void drop_covered(struct sgn_record *record, const struct sgn_vector *context)
+/* Drops what the context covers, but nothing as late as `before` (0: no bound). */
+static void drop_covered(struct sgn_record *record, const struct sgn_vector *context,
+                         uint64_t before)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < record->sibling_count; i++) {
-        if (!vector_covers_dot(context, &record->siblings[i].dot)) {
+        if (!vector_covers_dot(context, &record->siblings[i].dot) ||
+            (before != 0 && record->siblings[i].hlc >= before)) {
             record->siblings[kept++] = record->siblings[i];
         }
     }
@@ -244,7 +247,11 @@ enum sgn_err sgn_record_mint(struct sgn_record *record, const struct sgn_mint *m
     if (mint->context != NULL && !vector_merge(&next.vector, mint->context)) {
         return SGN_ERR_TOO_MANY_SIBLINGS;
     }
-    drop_covered(&next, mint->context == NULL ? &record->vector : mint->context);
+    if (mint->context == NULL) {
+        drop_covered(&next, &record->vector, mint->hlc);
+    } else {
+        drop_covered(&next, mint->context, 0);
+    }
     if (!mint->is_delete) {
         uint64_t counter = vector_counter(&next.vector, mint->actor);
         /* Only a forged context brings a counter to its end; one more would be 0, no dot. */

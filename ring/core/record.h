@@ -101,7 +101,10 @@ void sgn_record_fold_retries(struct sgn_record *record);
 /* What one write does. */
 struct sgn_mint {
     struct sgn_actor actor;           /* Who mints. */
-    const struct sgn_vector *context; /* What the writer has seen; NULL: all that this record holds. */
+    const struct sgn_vector *context; /* What the writer has seen. NULL: "replace what is there", that
+                                         is all that this record holds and that was written before
+                                         hlc; so a request that arrives late, or twice, drops nothing
+                                         that was written after it was made. */
     bool is_delete;                   /* Drops the siblings the context covers; adds none. */
     struct sgn_bytes body;
     uint64_t hlc;

@@ -208,6 +208,8 @@ void sim_faults_heal(struct sim_world *world);
 void sim_clients_begin(struct sim_world *world);
 void sim_client_reply(struct sim_world *world, uint64_t token, const struct sgn_msg *msg);
 bool sim_clients_done(const struct sim_world *world);
+/* Reads every key from all its homes: what a scrub does, it brings rot to light that nobody met. */
+void sim_sweep(struct sim_world *world);
 /* Deep copy in one allocation, to be freed by free(). */
 struct sgn_msg *sim_msg_copy(const struct sgn_msg *msg);
 void sim_key_name(uint32_t key, char *out, size_t cap);

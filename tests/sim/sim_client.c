@@ -7,6 +7,9 @@
 
 #define CLIENT_PATIENCE_US 4000000u
 #define CLIENT_ATTEMPTS_MAX 4u
+#define CLIENT_WORK_US 200000000u /* Then no new request is begun. */
+
+#define SWEEP_TOKEN UINT64_MAX /* Of reads whose answers nobody waits for. */
 
 static void client_next(struct sim_world *world, struct sim_event *event);
 
@@ -81,6 +84,9 @@ static void client_choose_write(struct sim_world *world, struct sim_client *clie
 static void client_begin(struct sim_world *world, uint32_t index)
 {
     struct sim_client *client = &world->clients[index];
+    if (world->now_us > CLIENT_WORK_US) {
+        world->ops_begun = world->options.ops;
+    }
     if (world->ops_begun == world->options.ops) {
         client->token = 0;
         return;
@@ -199,8 +205,25 @@ static void check_page(struct sim_world *world, const struct sgn_msg *msg)
     }
 }
 
+void sim_sweep(struct sim_world *world)
+{
+    for (uint32_t key = 0; key < world->options.keys; key++) {
+        char name[16];
+        sim_key_name(key, name, sizeof(name));
+        struct sgn_event event = {.type = SGN_EV_REQUEST, .token = SWEEP_TOKEN >> 1};
+        event.msg.type = SGN_MSG_GET;
+        event.msg.bucket = sgn_bytes_str("default");
+        event.msg.key = sgn_bytes_str(name);
+        event.msg.n = world->options.replicas;
+        sim_feed(world, (uint32_t)sgn_prng_below(&world->prng, world->options.nodes), &event);
+    }
+}
+
 void sim_client_reply(struct sim_world *world, uint64_t token, const struct sgn_msg *msg)
 {
+    if (token == SWEEP_TOKEN >> 1) {
+        return;
+    }
     struct sim_client *client = &world->clients[token % SIM_CLIENTS_MAX];
     if (client->token != token) {
         return; /* It lost patience before. */

@@ -243,6 +243,8 @@ bool sim_run(const struct sim_options *options, uint64_t *hash, char *report, si
     }
     sim_faults_heal(world);
     uint64_t healed_us = world->now_us;
+    run_until(world, healed_us + UINT64_C(3) * 1000000, NULL); /* All have found each other. */
+    sim_sweep(world);
     run_until(world, healed_us + UINT64_C(120) * 1000000, at_rest);
     if (world->history.violation[0] == '\0') {
         if (!at_rest(world)) {
