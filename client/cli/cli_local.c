@@ -147,6 +147,10 @@ static bool ready_line(const struct local *local, uint32_t id, uint32_t line, ch
         (void)fclose(file);
     }
     out[good ? strcspn(out, "\n") : 0] = '\0';
+    const char *value = strchr(out, '='); /* A line reads "listen=ADDRESS". */
+    if (value != NULL) {
+        memmove(out, value + 1, strlen(value));
+    }
     return good;
 }
 
