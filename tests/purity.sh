@@ -10,7 +10,7 @@ fi
 
 # Copying and comparing bytes, the program's own assertion hook, and what compilers add by themselves.
 allowed='^(memcpy|memmove|memset|memcmp|strlen|sgn_check_failed'
-allowed+='|__(memcpy|memmove|memset|memcmp)_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_'
+allowed+='|__(memcpy|memmove|memset|memcmp)_chk|__stack_chk_fail|__popcountdi2|_GLOBAL_OFFSET_TABLE_'
 allowed+='|__(asan|ubsan|tsan|sanitizer|sancov|llvm_prof|llvm_cov|start___sancov|stop___sancov)_.*)$'
 
 defined=$(nm --defined-only "$archive" | awk 'NF == 3 { print $3 }' | sort -u)
