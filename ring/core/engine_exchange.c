@@ -93,6 +93,33 @@ static int key_order(struct sgn_bytes a, struct sgn_bytes b)
     return left != right ? (left < right ? -1 : 1) : sgn_bytes_compare(a, b);
 }
 
+/* False when there is no room for it now. `parent` may be NULL. */
+static bool exchange_begin(struct sgn_engine *engine, uint32_t peer, struct sgn_bytes full_key,
+                           uint32_t n, struct sgn_op *parent)
+{
+    if (engine->exchanges >= SGN_EXCHANGES_IN_FLIGHT || !sgn_fx_has_room(engine)) {
+        return false;
+    }
+    struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_EXCHANGE, SGN_FOR_BACKGROUND);
+    if (op == NULL || !sgn_op_copy_full(engine, op, full_key, sgn_bytes_of(NULL, 0))) {
+        if (op != NULL) {
+            sgn_op_free(engine, op);
+        }
+        return false;
+    }
+    op->replied = true;
+    op->u.exchange = (struct sgn_op_exchange){.peer = peer, .parent = SGN_NONE};
+    if (parent != NULL) {
+        op->u.exchange.parent = sgn_op_index(engine, parent);
+        op->u.exchange.parent_generation = parent->generation;
+        parent->u.tree.in_flight++;
+    }
+    sgn_op_locate(engine, op, n);
+    engine->exchanges++;
+    sgn_fx_load(engine, sgn_op_token(engine, op), SGN_FAMILY_DATA, op->full_key);
+    return true;
+}
+
 /* False when it cannot begin now. */
 static bool exchange_start(struct sgn_engine *engine, struct sgn_op *parent,
                            struct sgn_bytes full_key)
@@ -109,27 +136,18 @@ static bool exchange_start(struct sgn_engine *engine, struct sgn_op *parent,
         bucket->n < sgn_trees_least(engine, parent->u.tree.partition, node)) {
         return true; /* Not a key that both keep. */
     }
-    if (engine->exchanges >= SGN_EXCHANGES_IN_FLIGHT || !sgn_fx_has_room(engine)) {
-        return false;
-    }
-    struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_EXCHANGE, SGN_FOR_BACKGROUND);
-    if (op == NULL || !sgn_op_copy_full(engine, op, full_key, sgn_bytes_of(NULL, 0))) {
-        if (op != NULL) {
-            sgn_op_free(engine, op);
+    return exchange_begin(engine, parent->u.tree.peer, full_key, bucket->n, parent);
+}
+
+void sgn_exchange_mend(struct sgn_engine *engine, const struct sgn_op *op)
+{
+    for (uint32_t i = 0; i < op->n; i++) {
+        int peer = sgn_ring_find(engine->ring, op->homes[i]);
+        if (op->homes[i] != engine->options.node && sgn_node_alive(engine, op->homes[i])) {
+            /* False: no room; the next read of the key tries again. */
+            (void)exchange_begin(engine, (uint32_t)peer, op->full_key, op->n, NULL);
         }
-        return false;
     }
-    op->replied = true;
-    op->u.exchange = (struct sgn_op_exchange){
-        .peer = parent->u.tree.peer,
-        .parent = sgn_op_index(engine, parent),
-        .parent_generation = parent->generation,
-    };
-    sgn_op_locate(engine, op, bucket->n);
-    engine->exchanges++;
-    parent->u.tree.in_flight++;
-    sgn_fx_load(engine, sgn_op_token(engine, op), SGN_FAMILY_DATA, op->full_key);
-    return true;
 }
 
 /* Walks both sides in step. False when it must wait (for a page, or for exchanges to end). */
@@ -215,8 +233,10 @@ void sgn_keys_tick(struct sgn_engine *engine, struct sgn_op *op)
 
 static void exchange_end(struct sgn_engine *engine, struct sgn_op *op)
 {
-    struct sgn_op *parent =
-        sgn_op_at(engine, op->u.exchange.parent, op->u.exchange.parent_generation);
+    struct sgn_op *parent = NULL;
+    if (op->u.exchange.parent != SGN_NONE) {
+        parent = sgn_op_at(engine, op->u.exchange.parent, op->u.exchange.parent_generation);
+    }
     engine->exchanges--;
     sgn_op_free(engine, op);
     if (parent != NULL) {

@@ -332,6 +332,9 @@ void sgn_get_loaded(struct sgn_engine *engine, struct sgn_op *op, const struct s
         err = op->u.get.local_found ? SGN_OK : SGN_ERR_NOT_FOUND;
         bytes = sgn_bytes_of(NULL, 0);
     }
+    if (home && err == SGN_ERR_CORRUPT) {
+        sgn_exchange_mend(engine, op); /* It abstains until others have given theirs (2). */
+    }
     if (op->kind == SGN_OP_REPLICA_GET) {
         replica_end(engine, op, err, bytes);
         return;
@@ -361,7 +364,9 @@ void sgn_get_answer(struct sgn_engine *engine, struct sgn_op *op, const struct s
         err = get_fold(engine, op, event->msg.value, get_form(op), &target->digest);
     }
     if (err == SGN_ERR_TOO_MANY_SIBLINGS) {
-        sgn_op_fail(engine, op, err, sgn_bytes_of(NULL, 0));
+        sgn_op_fail(engine, op, err,
+                    sgn_bytes_str("the concurrent values are together larger than an answer; a stat "
+                                  "gives their context, a put with it settles the key"));
         sgn_op_free(engine, op);
         return;
     }

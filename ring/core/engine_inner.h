@@ -185,6 +185,8 @@ bool sgn_trees_in_leaf(const struct sgn_engine *engine, const struct sgn_op *op,
 void sgn_trees_keys(struct sgn_engine *engine, const struct sgn_event *event);
 void sgn_keys_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 void sgn_keys_tick(struct sgn_engine *engine, struct sgn_op *op);
+/* The own record of op->full_key is corrupt: asks every other home that is alive for its own. */
+void sgn_exchange_mend(struct sgn_engine *engine, const struct sgn_op *op);
 void sgn_exchange_loaded(struct sgn_engine *engine, struct sgn_op *op,
                          const struct sgn_event *event);
 void sgn_exchange_answer(struct sgn_engine *engine, struct sgn_op *op,

@@ -92,6 +92,7 @@ void sgn_put_request(struct sgn_engine *engine, const struct sgn_event *event)
     op->u.put = (struct sgn_op_put){
         .is_delete = msg->type == SGN_MSG_DEL,
         .has_context = (msg->flags & SGN_PUT_HAS_CONTEXT) != 0,
+        .forwarded = msg->forwarded,
         .id = msg->id,
         /* Fixed where the request enters the ring: a copy of it that is delayed on its way to a home
          * then overwrites nothing that was written after it (record.h). */
@@ -282,7 +283,7 @@ static void put_refused(struct sgn_engine *engine, struct sgn_op *op, int err)
     op->u.put.last_err = err;
     if (op->replied) {
         sgn_op_free(engine, op);
-    } else if (other_may && !op->u.put.guest && op->n > 1) {
+    } else if (other_may && !op->u.put.guest && !op->u.put.forwarded && op->n > 1) {
         op->kind = SGN_OP_FORWARD; /* Its first target, this node, counts as tried. */
         op->targets[0].state = SGN_TARGET_FAILED;
         sgn_forward_next(engine, op);

@@ -117,6 +117,7 @@ struct sgn_op_write {
 
 struct sgn_op_put {
     bool is_delete, has_context;
+    bool forwarded; /* Another node passed it on: this one coordinates it or refuses it. */
     bool guest;  /* Coordinates although it is no home. */
     bool minted; /* The change was applied and sent; before that an error is certain to have none. */
     bool maybe_kept;   /* Someone may hold the change without having said so. */

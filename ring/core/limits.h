@@ -10,7 +10,8 @@
 
 /* One key's record: siblings and the version vector that covers them (ring/core/record.h). */
 #define SGN_ACTORS_MAX 64u                /* Entries of a version vector. */
-#define SGN_SIBLINGS_MAX 32u              /* Concurrent values of one key; past it a put is refused. */
+#define SGN_SIBLINGS_MINT_MAX 16u         /* Concurrent values of one key; past it a put is refused. */
+#define SGN_SIBLINGS_MAX 128u             /* What a record holds: merging must find room. */
 #define SGN_RECORD_BYTES_MAX (SGN_VALUE_BYTES_MAX + (512u << 10)) /* All siblings of a key together. */
 
 /* The ring. */
@@ -44,6 +45,8 @@
 
 _Static_assert(SGN_RECORD_BYTES_MAX + SGN_MSG_OVERHEAD_BYTES_MAX <= SGN_FRAME_BODY_BYTES_MAX,
                "a whole record must fit a frame, or replicas could never exchange it");
+_Static_assert(SGN_SIBLINGS_MAX >= (SGN_REPLICAS_MAX + 1) * SGN_SIBLINGS_MINT_MAX,
+               "when all homes, cut off from each other, went to the limit, they still merge");
 _Static_assert(SGN_VALUE_BYTES_MAX < SGN_RECORD_BYTES_MAX, "one value must fit a record");
 _Static_assert((SGN_PARTITIONS_MAX & (SGN_PARTITIONS_MAX - 1)) == 0, "a power of two");
 _Static_assert((SGN_TREE_LEAVES & (SGN_TREE_LEAVES - 1)) == 0, "a power of two");

@@ -158,7 +158,7 @@ enum sgn_err sgn_record_merge(struct sgn_record *into, const struct sgn_record *
         if (!stays) {
             continue;
         }
-        bytes += next->body_bytes;
+        bytes += next->body.count; /* Heads alone always merge: a stat can tell of what no get can. */
         if (merged.sibling_count == SGN_SIBLINGS_MAX || bytes > SGN_VALUE_BYTES_MAX) {
             return SGN_ERR_TOO_MANY_SIBLINGS;
         }
@@ -257,7 +257,7 @@ enum sgn_err sgn_record_mint(struct sgn_record *record, const struct sgn_mint *m
         /* Only a forged context brings a counter to its end; one more would be 0, no dot. */
         if (counter == UINT64_MAX ||
             (counter == 0 && next.vector.count >= SGN_ACTORS_MAX - ACTORS_RESERVED) ||
-            next.sibling_count == SGN_SIBLINGS_MAX ||
+            next.sibling_count >= SGN_SIBLINGS_MINT_MAX ||
             bodies_bytes(&next) + mint->body.count > SGN_VALUE_BYTES_MAX) {
             return SGN_ERR_TOO_MANY_SIBLINGS;
         }

@@ -66,14 +66,13 @@ static bool covered(const struct sgn_vector *vector, const struct sgn_dot *dot)
     return false;
 }
 
-/* Siblings sorted by dot, none twice, each covered by the vector, all bodies within one value. */
+/* Siblings sorted by dot, none twice, each covered by the vector. */
 static bool take_siblings(struct sgn_cursor *cursor, uint32_t count, struct sgn_record *record)
 {
     if (count > SGN_SIBLINGS_MAX) {
         return false;
     }
     record->sibling_count = count;
-    uint64_t bodies_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct sgn_sibling *sibling = &record->siblings[i];
         sibling->dot = take_dot(cursor);
@@ -81,9 +80,8 @@ static bool take_siblings(struct sgn_cursor *cursor, uint32_t count, struct sgn_
         struct sgn_bytes id = sgn_cursor_take(cursor, SGN_REQUEST_ID_BYTES);
         sibling->body_bytes = (uint32_t)sgn_cursor_uint(cursor, 4);
         sibling->body = sgn_bytes_of(NULL, 0);
-        bodies_bytes += sibling->body_bytes;
         if (cursor->bad || sibling->dot.counter == 0 || !covered(&record->vector, &sibling->dot) ||
-            bodies_bytes > SGN_VALUE_BYTES_MAX ||
+            sibling->body_bytes > SGN_VALUE_BYTES_MAX ||
             (i > 0 && dot_order(&record->siblings[i - 1].dot, &sibling->dot, true) >= 0)) {
             return false;
         }
@@ -108,6 +106,8 @@ enum sgn_err sgn_record_decode(struct sgn_bytes bytes,
     bool good = !cursor.bad && format == RECORD_FORMAT && zero == 0 && vector_count > 0 &&
                 take_vector(&cursor, vector_count, &record->vector) &&
                 take_siblings(&cursor, sibling_count, record);
+    /* With bodies, all of them together are within one value, or two records could never merge. */
+    good = good && (with_bodies == SGN_RECORD_DIGEST_ONLY || cursor.left <= SGN_VALUE_BYTES_MAX);
     for (uint32_t i = 0; good && with_bodies == SGN_RECORD_WITH_BODIES && i < sibling_count; i++) {
         record->siblings[i].body = sgn_cursor_take(&cursor, record->siblings[i].body_bytes);
     }

@@ -75,7 +75,11 @@ static void transmit(struct sim_world *world, uint32_t from, uint32_t to, const 
     if (faults && sgn_prng_chance(&world->prng, o->loss_pm)) {
         return;
     }
-    uint32_t copies = faults && sgn_prng_chance(&world->prng, o->duplicate_pm) ? 2 : 1;
+    /* A connection delivers once; doubling stands for what the ring itself sends twice. A put that is
+     * passed on is not among that: its two answers would be two outcomes of one request. */
+    bool once = msg->type == SGN_MSG_PUT || msg->type == SGN_MSG_DEL;
+    bool twice = !once && faults && sgn_prng_chance(&world->prng, o->duplicate_pm);
+    uint32_t copies = twice ? 2 : 1;
     for (uint32_t i = 0; i < copies; i++) {
         uint64_t delay = 50 + sgn_prng_below(&world->prng, 200);
         if (faults && sgn_prng_chance(&world->prng, o->reorder_pm)) {
