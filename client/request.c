@@ -398,6 +398,17 @@ int sgn_request_run(struct sgn_request *request)
     return request->err;
 }
 
+int sgn_request_wait(struct sgn_request *request)
+{
+    struct sgn_client *client = request->client;
+    bool is_idle = atomic_load(&request->state) == SGN_REQ_IDLE;
+    if (!is_idle && (!client->has_thread || sgn_loop_is_here(client))) {
+        return SGN_ERR_INVALID;
+    }
+    wait_idle(request);
+    return request->err;
+}
+
 void sgn_request_cancel(struct sgn_request *request)
 {
     if (atomic_load(&request->state) != SGN_REQ_RUNNING) {

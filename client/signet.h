@@ -328,6 +328,11 @@ typedef void sgn_done_fn(struct sgn_request *request, int err, void *user);
  * the client's queue is full, _NOMEM): it never comes, and that is the outcome. */
 SGN_API int sgn_request_start(struct sgn_request *request, sgn_done_fn *done, void *user);
 
+/* Waits, on another thread than the library's, until a started request has ended and its callback
+ * has returned: from then on this thread may use it. Returns the outcome; at once if the request is
+ * not under way. SGN_ERR_INVALID in a callback, and with threads = 0 while it is under way. */
+SGN_API int sgn_request_wait(struct sgn_request *request);
+
 /* Any thread, any time, also when nothing runs. A running request ends soon with SGN_ERR_CANCELLED,
  * or as it would have; a put or del may then have been applied. */
 SGN_API void sgn_request_cancel(struct sgn_request *request);

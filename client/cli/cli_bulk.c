@@ -40,12 +40,14 @@ struct bulk_item *bulk_take(struct bulk *bulk)
     while (bulk->items[at].busy) {
         at++;
     }
-    bulk->items[at].busy = true;
+    struct bulk_item *item = &bulk->items[at];
+    item->busy = true;
     bulk->busy++;
     bulk->bar.done = bulk->done;
     (void)pthread_mutex_unlock(&bulk->lock);
     cli_progress_draw(&bulk->bar);
-    return &bulk->items[at];
+    (void)sgn_request_wait(item->request); /* For the callback that gave it back to return. */
+    return item;
 }
 
 static void give_locked(struct bulk *bulk, struct bulk_item *item)

@@ -114,6 +114,7 @@ static int export_page(struct export *job, const struct sgn_request *page)
             (void)pthread_mutex_lock(&job->bulk.lock);
             job->bulk.busy++;
             (void)pthread_mutex_unlock(&job->bulk.lock);
+            (void)sgn_request_wait(item->request); /* For the last callback to return. */
             sgn_request_get(item->request, job->bucket,
                             (struct sgn_bytes){item->key, item->key_count});
             bulk_start(&job->bulk, item);
@@ -121,6 +122,7 @@ static int export_page(struct export *job, const struct sgn_request *page)
         bulk_finish(&job->bulk);
         for (uint32_t i = 0; i < window; i++) {
             struct bulk_item *item = &job->bulk.items[i];
+            (void)sgn_request_wait(item->request);
             if (item->err == SGN_OK && !write_value(job, item)) {
                 return CLI_FAILED;
             }
