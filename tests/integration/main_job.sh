@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 if [ -z "$dir" ]; then
     mkdir -p .local
-    dir=$(mktemp -d "$PWD/.local/main-job-XXXXXX")
+    dir=$(mktemp -d .local/main-job-XXXXXX)
 fi
 ring=$dir/ring
 cli=$build/client/kv-cli
@@ -83,12 +83,16 @@ rate()
             items, bytes / 1e6, s, items / s, bytes / 1e6 / s }'
 }
 
-# until_stored KEY: waits till the background import has stored the key; false if it ended before.
+# until_stored KEY: waits till the background import has stored the key, or has ended.
 until_stored()
 {
     local start
     start=$(now_ms)
     until "$cli" stat "$1" >/dev/null 2>&1; do
+        if ! kill -0 "$job" 2>/dev/null && ! "$cli" stat "$1" >/dev/null 2>&1; then
+            say "   the import ended without $1"
+            return 0
+        fi
         if [ $(($(now_ms) - start)) -gt "$limit_ms" ]; then
             die "$1 was not stored within $((limit_ms / 1000)) s"
         fi
@@ -217,7 +221,8 @@ compare_assets()
 look_around()
 {
     step "a prefix, the homes of a key, the state of the ring"
-    kv list words/ring >"$dir/listed"
+    say "\$ kv-cli list words/ring"
+    "$cli" list words/ring >"$dir/listed"
     head -n 3 "$dir/listed"
     say "   ... $(wc -l <"$dir/listed") keys"
     expect "as many keys as the list has words that begin with ring" \
