@@ -19,7 +19,11 @@ _Noreturn void sgn_check_failed(const char *condition, const char *file, int lin
     sim_options_print(&current, text, sizeof(text));
     (void)fprintf(stderr,
                   "%s:%d: this must hold and does not: %s\n%s\nrepeat it: sgn-sim --seed %llu -v\n",
-                  file, line, condition, text, (unsigned long long)current.seed);
+                  file,
+                  line,
+                  condition,
+                  text,
+                  (unsigned long long)current.seed);
     abort();
 }
 
@@ -33,8 +37,11 @@ static bool run_seed(uint64_t seed, bool verbose, bool inject_loss, uint64_t *ha
     bool good = sim_run(&current, hash, report, sizeof(report));
     if (!inject_loss && (verbose || !good)) {
         sim_options_print(&current, text, sizeof(text));
-        (void)printf("seed %llu trace %016llx: %s\n  %s\n", (unsigned long long)seed,
-                     (unsigned long long)*hash, report, text);
+        (void)printf("seed %llu trace %016llx: %s\n  %s\n",
+                     (unsigned long long)seed,
+                     (unsigned long long)*hash,
+                     report,
+                     text);
     }
     if (!inject_loss && !good) {
         (void)printf("  repeat it: sgn-sim --seed %llu -v\n", (unsigned long long)seed);
@@ -52,9 +59,12 @@ static int run_many(uint64_t from, uint64_t count)
         failed += !run_seed(seed, false, false, &hash);
         all = sgn_mix64(all ^ hash);
     }
-    (void)printf("%llu seeds from %llu, trace of all %016llx\n", (unsigned long long)count,
-                 (unsigned long long)from, (unsigned long long)all);
-    (void)printf("%llu passed, %llu failed, 0 skipped\n", (unsigned long long)(count - failed),
+    (void)printf("%llu seeds from %llu, trace of all %016llx\n",
+                 (unsigned long long)count,
+                 (unsigned long long)from,
+                 (unsigned long long)all);
+    (void)printf("%llu passed, %llu failed, 0 skipped\n",
+                 (unsigned long long)(count - failed),
                  (unsigned long long)failed);
     return failed == 0 ? 0 : 1;
 }
@@ -108,7 +118,8 @@ int main(int argc, char **argv)
         case 'v': verbose = true; break;
         case 't': return self_test();
         default:
-            (void)fprintf(stderr, "use: sgn-sim --seeds N [--from S] | --seed S [-v] | --self-test\n");
+            (void)fprintf(stderr,
+                          "use: sgn-sim --seeds N [--from S] | --seed S [-v] | --self-test\n");
             return 2;
         }
     }

@@ -18,18 +18,18 @@
 #include "ring/core/engine.h"
 #include "ring/core/prng.h"
 
-#define SIM_NODES_MAX 7u
-#define SIM_CLIENTS_MAX 6u
-#define SIM_KEYS_MAX 16u
-#define SIM_OPS_MAX 1500u
+#define SIM_NODES_MAX         7u
+#define SIM_CLIENTS_MAX       6u
+#define SIM_KEYS_MAX          16u
+#define SIM_OPS_MAX           1500u
 #define SIM_WRITES_OF_KEY_MAX 1500u
 
 /* What the seed drew. Printed whole when a run fails. */
 struct sim_options {
     uint64_t seed;
     uint32_t nodes, replicas, partitions, r, w, clients, keys, ops;
-    uint32_t delay_us_max, loss_pm, duplicate_pm, reorder_pm;      /* Per mille of messages. */
-    uint32_t cut_pm, one_way_pm, crash_pm, clean_restart_pm;       /* Per mille of fault turns. */
+    uint32_t delay_us_max, loss_pm, duplicate_pm, reorder_pm; /* Per mille of messages. */
+    uint32_t cut_pm, one_way_pm, crash_pm, clean_restart_pm;  /* Per mille of fault turns. */
     uint32_t disk_error_pm, disk_full_pm, rot_pm, clock_jump_pm, pool_refuse_pm, pause_pm;
     uint32_t skew_ms_max;
     uint32_t value_bytes_max;
@@ -74,14 +74,20 @@ void sim_disk_queue(struct sim_disk *disk, uint64_t token, const struct sgn_effe
 void sim_disk_commit(struct sim_disk *disk, uint32_t count);
 /* The power goes: a prefix of the queue may have reached the plate, the rest is gone. */
 void sim_disk_power_cut(struct sim_disk *disk, struct sgn_prng *prng);
-const struct sim_entry *sim_disk_find(const struct sim_disk *disk, enum sgn_family family,
+const struct sim_entry *sim_disk_find(const struct sim_disk *disk,
+                                      enum sgn_family family,
                                       struct sgn_bytes key);
-void sim_disk_put(struct sim_disk *disk, enum sgn_family family, struct sgn_bytes key,
+void sim_disk_put(struct sim_disk *disk,
+                  enum sgn_family family,
+                  struct sgn_bytes key,
                   struct sgn_bytes value);
 void sim_disk_delete(struct sim_disk *disk, enum sgn_family family, struct sgn_bytes key);
 /* Runs a scan into `items`; sets after (valid as long as the map is unchanged) and end. */
-void sim_disk_scan(const struct sim_disk *disk, const struct sgn_scan *scan,
-                   uint32_t partition_count, struct sgn_sink *items, struct sgn_bytes *after,
+void sim_disk_scan(const struct sim_disk *disk,
+                   const struct sgn_scan *scan,
+                   uint32_t partition_count,
+                   struct sgn_sink *items,
+                   struct sgn_bytes *after,
                    bool *end);
 
 /* --- history and oracle (sim_check.c) --- */
@@ -93,7 +99,7 @@ struct sim_write {
     bool is_delete;
     bool replaces; /* No context: overwrites what the coordinator holds. */
     enum sim_outcome outcome;
-    bool seen;           /* Some read returned it. */
+    bool seen; /* Some read returned it. */
     uint64_t began_us, ended_us;
     uint32_t *overwrites; /* Writes whose values its context was read with. */
     uint32_t overwrite_count;
@@ -108,16 +114,24 @@ struct sim_history {
 
 void sim_history_clear(struct sim_history *history);
 /* Returns the write's number; its value begins with "w<number>.". */
-uint32_t sim_history_begin(struct sim_history *history, uint32_t key, bool is_delete, bool replaces,
-                           const uint32_t *seen, uint32_t seen_count, struct sgn_bytes context,
+uint32_t sim_history_begin(struct sim_history *history,
+                           uint32_t key,
+                           bool is_delete,
+                           bool replaces,
+                           const uint32_t *seen,
+                           uint32_t seen_count,
+                           struct sgn_bytes context,
                            uint64_t now_us);
 /* Number of the write a value came from; notes a violation and returns UINT32_MAX when it is none, or
  * one of another key. Marks it as seen. */
 uint32_t sim_history_read(struct sim_history *history, uint32_t key, struct sgn_bytes value);
 void sim_violation(struct sim_history *history, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Whether the write was acknowledged and nothing accounts for its absence: it must be readable. */
+bool sim_history_needs(const struct sim_history *history, uint32_t number);
 /* After healing: what the key holds in the end, the same on all homes. */
-void sim_history_check_final(struct sim_history *history, uint32_t key,
+void sim_history_check_final(struct sim_history *history,
+                             uint32_t key,
                              const struct sgn_record *final);
 
 /* --- the world (sim_world.c), clients (sim_client.c), faults (sim_fault.c) --- */
@@ -175,7 +189,7 @@ struct sim_event {
     uint32_t node_boot, from_boot;
     uint64_t token;
     int err;
-    struct sgn_msg *msg; /* Owned; deep copy in one allocation. */
+    struct sgn_msg *msg;     /* Owned; deep copy in one allocation. */
     struct sgn_effect *scan; /* Owned. */
     bool is_answer;
 };
@@ -198,7 +212,8 @@ struct sim_world {
     struct sim_history history;
 };
 
-struct sim_event *sim_schedule(struct sim_world *world, uint64_t delay_us,
+struct sim_event *sim_schedule(struct sim_world *world,
+                               uint64_t delay_us,
                                void (*run)(struct sim_world *, struct sim_event *));
 void sim_feed(struct sim_world *world, uint32_t node, struct sgn_event *event);
 void sim_node_start(struct sim_world *world, uint32_t index);

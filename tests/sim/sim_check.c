@@ -34,8 +34,13 @@ void sim_history_clear(struct sim_history *history)
     history->count = 0;
 }
 
-uint32_t sim_history_begin(struct sim_history *history, uint32_t key, bool is_delete, bool replaces,
-                           const uint32_t *seen, uint32_t seen_count, struct sgn_bytes context,
+uint32_t sim_history_begin(struct sim_history *history,
+                           uint32_t key,
+                           bool is_delete,
+                           bool replaces,
+                           const uint32_t *seen,
+                           uint32_t seen_count,
+                           struct sgn_bytes context,
                            uint64_t now_us)
 {
     SGN_ASSERT(history->count < SIM_OPS_MAX);
@@ -67,7 +72,8 @@ uint32_t sim_history_read(struct sim_history *history, uint32_t key, struct sgn_
     }
     struct sim_write *write = &history->writes[number];
     if (write->key != key || write->is_delete) {
-        sim_violation(history, "key %u returned write %lu, made to key %u", key, number, write->key);
+        sim_violation(
+            history, "key %u returned write %lu, made to key %u", key, number, write->key);
         return UINT32_MAX;
     }
     write->seen = true;
@@ -95,6 +101,12 @@ static bool accounted_for(const struct sim_history *history, uint32_t victim)
     return false;
 }
 
+bool sim_history_needs(const struct sim_history *history, uint32_t number)
+{
+    const struct sim_write *write = &history->writes[number];
+    return write->outcome == SIM_APPLIED && !write->is_delete && !accounted_for(history, number);
+}
+
 static bool contains(const uint32_t *list, uint32_t count, uint32_t number)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -117,7 +129,8 @@ static bool covers(const struct sgn_vector *context, const struct sgn_dot *dot)
     return false;
 }
 
-void sim_history_check_final(struct sim_history *history, uint32_t key,
+void sim_history_check_final(struct sim_history *history,
+                             uint32_t key,
                              const struct sgn_record *final)
 {
     uint32_t numbers[SGN_SIBLINGS_MAX];
@@ -135,14 +148,16 @@ void sim_history_check_final(struct sim_history *history, uint32_t key,
         if (write->outcome != SIM_APPLIED) {
             continue;
         }
-        if (!write->is_delete && !contains(numbers, final->sibling_count, i) &&
-            !accounted_for(history, i)) {
+        if (!contains(numbers, final->sibling_count, i) && sim_history_needs(history, i)) {
             sim_violation(history, "acknowledged write %u to key %u is lost", i, key);
         }
         for (uint32_t s = 0; s < final->sibling_count; s++) {
             if (covers(&write->context, &final->siblings[s].dot)) {
-                sim_violation(history, "write %u to key %u is back, though %u overwrote it",
-                              numbers[s], key, i);
+                sim_violation(history,
+                              "write %u to key %u is back, though %u overwrote it",
+                              numbers[s],
+                              key,
+                              i);
             }
         }
     }

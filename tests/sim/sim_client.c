@@ -5,9 +5,9 @@
 #include "ring/core/items.h"
 #include "tests/sim/sim.h"
 
-#define CLIENT_PATIENCE_US 4000000u
+#define CLIENT_PATIENCE_US  4000000u
 #define CLIENT_ATTEMPTS_MAX 4u
-#define CLIENT_WORK_US 200000000u /* Then no new request is begun. */
+#define CLIENT_WORK_US      200000000u /* Then no new request is begun. */
 
 #define SWEEP_TOKEN UINT64_MAX /* Of reads whose answers nobody waits for. */
 
@@ -66,7 +66,11 @@ static void client_choose_write(struct sim_world *world, struct sim_client *clie
         client->context_bytes = known->context_bytes;
         seen_count = known->seen_count;
     }
-    client->write = sim_history_begin(&world->history, client->key, is_delete, replaces, known->seen,
+    client->write = sim_history_begin(&world->history,
+                                      client->key,
+                                      is_delete,
+                                      replaces,
+                                      known->seen,
                                       seen_count,
                                       sgn_bytes_of(client->context, client->context_bytes),
                                       world->now_us);
@@ -106,7 +110,8 @@ static void client_begin(struct sim_world *world, uint32_t index)
     client_send(world, index);
 }
 
-static void client_finish(struct sim_world *world, struct sim_client *client,
+static void client_finish(struct sim_world *world,
+                          struct sim_client *client,
                           enum sim_outcome outcome)
 {
     if (client->type == SGN_MSG_PUT || client->type == SGN_MSG_DEL) {
@@ -123,7 +128,8 @@ static void client_finish(struct sim_world *world, struct sim_client *client,
     next->token = 0;
 }
 
-static void client_retry_or_give_up(struct sim_world *world, struct sim_client *client,
+static void client_retry_or_give_up(struct sim_world *world,
+                                    struct sim_client *client,
                                     bool may_have_applied)
 {
     client->uncertain |= may_have_applied;
@@ -147,7 +153,8 @@ static void client_next(struct sim_world *world, struct sim_event *event)
     }
 }
 
-static void learn_record(struct sim_world *world, struct sim_client *client,
+static void learn_record(struct sim_world *world,
+                         struct sim_client *client,
                          const struct sgn_msg *msg)
 {
     struct sgn_record record;
@@ -159,8 +166,7 @@ static void learn_record(struct sim_world *world, struct sim_client *client,
     known->valid = true;
     known->seen_count = 0;
     for (uint32_t i = 0; i < record.sibling_count; i++) {
-        uint32_t number =
-            sim_history_read(&world->history, client->key, record.siblings[i].body);
+        uint32_t number = sim_history_read(&world->history, client->key, record.siblings[i].body);
         known->seen[known->seen_count++] = number;
     }
     struct sgn_sink sink = sgn_sink_of(known->context, sizeof(known->context));

@@ -38,7 +38,8 @@ static uint8_t *bytes_copy(struct sgn_bytes bytes)
     return copy;
 }
 
-const struct sim_entry *sim_disk_find(const struct sim_disk *disk, enum sgn_family family,
+const struct sim_entry *sim_disk_find(const struct sim_disk *disk,
+                                      enum sgn_family family,
                                       struct sgn_bytes key)
 {
     const struct sim_family *map = &disk->families[family];
@@ -47,7 +48,9 @@ const struct sim_entry *sim_disk_find(const struct sim_disk *disk, enum sgn_fami
     return found ? &map->list[at] : NULL;
 }
 
-void sim_disk_put(struct sim_disk *disk, enum sgn_family family, struct sgn_bytes key,
+void sim_disk_put(struct sim_disk *disk,
+                  enum sgn_family family,
+                  struct sgn_bytes key,
                   struct sgn_bytes value)
 {
     struct sim_family *map = &disk->families[family];
@@ -182,8 +185,11 @@ static bool scan_wants(const struct sgn_scan *scan, struct sgn_bytes key, uint32
            (bitmap[partition / 8] >> (partition % 8) & 1) != 0;
 }
 
-void sim_disk_scan(const struct sim_disk *disk, const struct sgn_scan *scan,
-                   uint32_t partition_count, struct sgn_sink *items, struct sgn_bytes *after,
+void sim_disk_scan(const struct sim_disk *disk,
+                   const struct sgn_scan *scan,
+                   uint32_t partition_count,
+                   struct sgn_sink *items,
+                   struct sgn_bytes *after,
                    bool *end)
 {
     const struct sim_family *map = &disk->families[scan->family];

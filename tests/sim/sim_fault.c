@@ -5,7 +5,7 @@
 #include "tests/sim/sim.h"
 
 #define FAULT_TURN_US 150000u
-#define RECONNECT_US 60000u
+#define RECONNECT_US  60000u
 
 /* Most seeds have some faults and not others: a fault that is always there hides what only its absence
  * would show ("swarm testing", Groce et al. 2012). */
@@ -48,16 +48,38 @@ void sim_options_draw(struct sim_options *o, uint64_t seed)
 
 void sim_options_print(const struct sim_options *o, char *text, size_t cap)
 {
-    (void)snprintf(text, cap,
-                   "seed=%llu nodes=%u replicas=%u partitions=%u r=%u w=%u clients=%u keys=%u ops=%u "
-                   "delay_us=%u loss=%u duplicate=%u reorder=%u cut=%u one_way=%u crash=%u "
-                   "clean_restart=%u disk_error=%u disk_full=%u rot=%u clock_jump=%u pool_refuse=%u "
-                   "pause=%u skew_ms=%u value_bytes=%u",
-                   (unsigned long long)o->seed, o->nodes, o->replicas, o->partitions, o->r, o->w,
-                   o->clients, o->keys, o->ops, o->delay_us_max, o->loss_pm, o->duplicate_pm,
-                   o->reorder_pm, o->cut_pm, o->one_way_pm, o->crash_pm, o->clean_restart_pm,
-                   o->disk_error_pm, o->disk_full_pm, o->rot_pm, o->clock_jump_pm, o->pool_refuse_pm,
-                   o->pause_pm, o->skew_ms_max, o->value_bytes_max);
+    (void)snprintf(
+        text,
+        cap,
+        "seed=%llu nodes=%u replicas=%u partitions=%u r=%u w=%u clients=%u keys=%u ops=%u "
+        "delay_us=%u loss=%u duplicate=%u reorder=%u cut=%u one_way=%u crash=%u "
+        "clean_restart=%u disk_error=%u disk_full=%u rot=%u clock_jump=%u pool_refuse=%u "
+        "pause=%u skew_ms=%u value_bytes=%u",
+        (unsigned long long)o->seed,
+        o->nodes,
+        o->replicas,
+        o->partitions,
+        o->r,
+        o->w,
+        o->clients,
+        o->keys,
+        o->ops,
+        o->delay_us_max,
+        o->loss_pm,
+        o->duplicate_pm,
+        o->reorder_pm,
+        o->cut_pm,
+        o->one_way_pm,
+        o->crash_pm,
+        o->clean_restart_pm,
+        o->disk_error_pm,
+        o->disk_full_pm,
+        o->rot_pm,
+        o->clock_jump_pm,
+        o->pool_refuse_pm,
+        o->pause_pm,
+        o->skew_ms_max,
+        o->value_bytes_max);
 }
 
 static void peer_event(struct sim_world *world, uint32_t node, uint32_t peer, bool up)

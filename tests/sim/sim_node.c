@@ -6,7 +6,8 @@
 #include "tests/sim/sim.h"
 
 #define POOL_BYTES_MAX (64u << 20)
-#define PEER_TOKEN (UINT64_C(1) << 63) /* Token of a peer's request: flag, peer index, its number. */
+#define PEER_TOKEN                                                                                 \
+    (UINT64_C(1) << 63) /* Token of a peer's request: flag, peer index, its number. */
 
 static void fold(struct sim_world *world, uint64_t word)
 {
@@ -27,8 +28,8 @@ static void fold_bytes(struct sim_world *world, struct sgn_bytes bytes)
 
 struct sgn_msg *sim_msg_copy(const struct sgn_msg *msg)
 {
-    const struct sgn_bytes *from[] = {&msg->bucket, &msg->key,   &msg->value, &msg->context,
-                                      &msg->items,  &msg->after, &msg->text};
+    const struct sgn_bytes *from[] = {
+        &msg->bucket, &msg->key, &msg->value, &msg->context, &msg->items, &msg->after, &msg->text};
     size_t bytes = sizeof(*msg);
     for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
         bytes += from[i]->count;
@@ -36,8 +37,13 @@ struct sgn_msg *sim_msg_copy(const struct sgn_msg *msg)
     struct sgn_msg *copy = malloc(bytes);
     SGN_ASSERT(copy != NULL);
     *copy = *msg;
-    struct sgn_bytes *to[] = {&copy->bucket, &copy->key,   &copy->value, &copy->context,
-                              &copy->items,  &copy->after, &copy->text};
+    struct sgn_bytes *to[] = {&copy->bucket,
+                              &copy->key,
+                              &copy->value,
+                              &copy->context,
+                              &copy->items,
+                              &copy->after,
+                              &copy->text};
     uint8_t *at = (uint8_t *)(copy + 1);
     for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
         *to[i] = sgn_bytes_of(at, from[i]->count);
@@ -59,16 +65,16 @@ static void deliver(struct sim_world *world, struct sim_event *arrival)
         return;
     }
     struct sgn_event event = {.node = from->id, .msg = *arrival->msg};
-    bool one_way = arrival->msg->type == SGN_MSG_HEARTBEAT || arrival->msg->type == SGN_MSG_BUCKETS ||
-                   arrival->msg->type == SGN_MSG_TREE_KEYS;
+    bool one_way = arrival->msg->type == SGN_MSG_HEARTBEAT ||
+                   arrival->msg->type == SGN_MSG_BUCKETS || arrival->msg->type == SGN_MSG_TREE_KEYS;
     event.type = arrival->is_answer || one_way ? SGN_EV_MESSAGE : SGN_EV_REQUEST;
     event.token = PEER_TOKEN | (uint64_t)arrival->from << 40 | arrival->msg->request;
     world->messages++;
     sim_feed(world, arrival->node, &event);
 }
 
-static void transmit(struct sim_world *world, uint32_t from, uint32_t to, const struct sgn_msg *msg,
-                     bool is_answer)
+static void transmit(
+    struct sim_world *world, uint32_t from, uint32_t to, const struct sgn_msg *msg, bool is_answer)
 {
     const struct sim_options *o = &world->options;
     bool faults = !world->healing;
@@ -106,7 +112,8 @@ static void disk_loaded(struct sim_world *world, struct sim_event *done)
     struct sgn_effect *ask = done->scan;
     struct sgn_bytes key = ask->msg.value; /* The copy that event_free releases. */
     const struct sim_entry *entry = sim_disk_find(&node->disk, ask->family, key);
-    struct sgn_event event = {.type = SGN_EV_LOADED, .token = done->token, .err = SGN_ERR_NOT_FOUND};
+    struct sgn_event event = {
+        .type = SGN_EV_LOADED, .token = done->token, .err = SGN_ERR_NOT_FOUND};
     if (entry != NULL) {
         event.err = SGN_OK;
         event.value = sgn_bytes_of(entry->value, entry->value_bytes);
@@ -115,7 +122,11 @@ static void disk_loaded(struct sim_world *world, struct sim_event *done)
             event.err = SGN_ERR_CORRUPT;
             event.value = sgn_bytes_of(NULL, 0);
             sim_disk_delete(&node->disk, SGN_FAMILY_DATA, key);
-            sim_disk_put(&node->disk, SGN_FAMILY_DATA, key, sgn_bytes_str("\xff" "rot"));
+            sim_disk_put(&node->disk,
+                         SGN_FAMILY_DATA,
+                         key,
+                         sgn_bytes_str("\xff"
+                                       "rot"));
         } else if (entry->value_bytes == 4 && entry->value[0] == 0xff) {
             event.err = SGN_ERR_CORRUPT;
             event.value = sgn_bytes_of(NULL, 0);
@@ -133,7 +144,11 @@ static void disk_scanned(struct sim_world *world, struct sim_event *done)
     static uint8_t room[2 * SGN_PAGE_BYTES_MAX];
     struct sgn_sink items = sgn_sink_of(room, sizeof(room));
     struct sgn_event event = {.type = SGN_EV_SCANNED, .token = done->token};
-    sim_disk_scan(&node->disk, &done->scan->scan, world->ring.partition_count, &items, &event.after,
+    sim_disk_scan(&node->disk,
+                  &done->scan->scan,
+                  world->ring.partition_count,
+                  &items,
+                  &event.after,
                   &event.end);
     event.items = sgn_sink_bytes(&items);
     sim_feed(world, done->node, &event);
@@ -187,8 +202,8 @@ static struct sgn_effect *effect_keep(const struct sgn_effect *effect)
     SGN_ASSERT(copy != NULL && room != NULL);
     *copy = *effect;
     struct sgn_sink sink = sgn_sink_of(room, bytes);
-    struct sgn_bytes *parts[] = {&copy->key, &copy->scan.prefix, &copy->scan.after,
-                                 &copy->scan.partitions};
+    struct sgn_bytes *parts[] = {
+        &copy->key, &copy->scan.prefix, &copy->scan.after, &copy->scan.partitions};
     for (size_t i = 0; i < 4; i++) {
         struct sgn_bytes old = *parts[i];
         *parts[i] = sgn_bytes_of(sink.ptr + sink.count, old.count);
@@ -198,7 +213,9 @@ static struct sgn_effect *effect_keep(const struct sgn_effect *effect)
     return copy;
 }
 
-static void disk_ask(struct sim_world *world, uint32_t index, const struct sgn_effect *effect,
+static void disk_ask(struct sim_world *world,
+                     uint32_t index,
+                     const struct sgn_effect *effect,
                      void (*run)(struct sim_world *, struct sim_event *))
 {
     struct sim_event *event = sim_schedule(world, 5 + sgn_prng_below(&world->prng, 300), run);
@@ -272,7 +289,10 @@ void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
         case SGN_FX_STORE: perform_store(world, index, effect); break;
         case SGN_FX_LOG:
             if (world->options.verbose) {
-                (void)fprintf(stderr, "%8.3f node %u: %s\n", (double)world->now_us / 1e6, node->id,
+                (void)fprintf(stderr,
+                              "%8.3f node %u: %s\n",
+                              (double)world->now_us / 1e6,
+                              node->id,
                               effect->text);
             }
             break;
@@ -326,8 +346,8 @@ static void restore(struct sim_node *node)
     for (uint32_t i = 0; i < meta->count; i++) {
         struct sgn_bytes key = sgn_bytes_of(meta->list[i].key, meta->list[i].key_bytes);
         if (sgn_bytes_starts(key, sgn_bytes_str("buckets/"))) {
-            sgn_engine_restore_bucket(
-                node->engine, sgn_bytes_of(meta->list[i].value, meta->list[i].value_bytes));
+            sgn_engine_restore_bucket(node->engine,
+                                      sgn_bytes_of(meta->list[i].value, meta->list[i].value_bytes));
         }
     }
     const struct sim_family *tree = &node->disk.families[SGN_FAMILY_TREE];
@@ -375,8 +395,8 @@ void sim_node_start(struct sim_world *world, uint32_t index)
                                          .suspect_ms = 500,
                                          .tree_interval_ms = 400,
                                          .hints_max = 200};
-    node->engine = sgn_engine_init(node->memory, &world->ring, &node->pool.pool, &options,
-                                   world->now_us / 1000);
+    node->engine = sgn_engine_init(
+        node->memory, &world->ring, &node->pool.pool, &options, world->now_us / 1000);
     restore(node);
     struct sim_event *first = sim_schedule(world, 1000, tick);
     first->node = index;
@@ -398,7 +418,9 @@ void sim_node_stop(struct sim_world *world, uint32_t index, bool clean)
     }
     sgn_engine_clear(node->engine);
     if (node->pool.in_use != 0) {
-        sim_violation(&world->history, "node %u kept %llu bytes of its pool", node->id,
+        sim_violation(&world->history,
+                      "node %u kept %llu bytes of its pool",
+                      node->id,
                       (unsigned long long)node->pool.in_use);
     }
     free(node->memory);
@@ -407,4 +429,3 @@ void sim_node_stop(struct sim_world *world, uint32_t index, bool clean)
     node->boot++;
     memset(node->connected, 0, sizeof(node->connected));
 }
-

@@ -7,7 +7,6 @@
 #include "ring/core/placement.h"
 #include "tests/sim/sim.h"
 
-
 /* --- events ------------------------------------------------------------------------------------ */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
@@ -15,7 +14,8 @@ static bool event_before(const struct sim_event *a, const struct sim_event *b)
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
 }
 
-struct sim_event *sim_schedule(struct sim_world *world, uint64_t delay_us,
+struct sim_event *sim_schedule(struct sim_world *world,
+                               uint64_t delay_us,
                                void (*run)(struct sim_world *, struct sim_event *))
 {
     struct sim_event *event = calloc(1, sizeof(*event));
@@ -65,7 +65,8 @@ static void event_free(struct sim_event *event)
 {
     free(event->msg);
     if (event->scan != NULL) {
-        free(event->scan->msg.value.ptr == NULL ? NULL : (void *)(uintptr_t)event->scan->msg.value.ptr);
+        free(event->scan->msg.value.ptr == NULL ? NULL
+                                                : (void *)(uintptr_t)event->scan->msg.value.ptr);
         free(event->scan);
     }
     free(event);
@@ -85,8 +86,8 @@ static void world_begin(struct sim_world *world)
     ring->table = world->table;
     for (uint32_t i = 0; i < o->nodes; i++) {
         ring->members[i] = (struct sgn_member){.id = i + 1, .weight = 1 + i % 2};
-        (void)snprintf(ring->members[i].address, sizeof(ring->members[i].address), "127.0.0.1:%u",
-                       7000 + i);
+        (void)snprintf(
+            ring->members[i].address, sizeof(ring->members[i].address), "127.0.0.1:%u", 7000 + i);
         world->nodes[i].id = i + 1;
         world->nodes[i].home_generation = 1;
         world->nodes[i].guest_generation = 1;
@@ -111,8 +112,8 @@ static void world_begin(struct sim_world *world)
     free(buckets);
     for (uint32_t i = 0; i < o->nodes; i++) {
         struct sim_node *node = &world->nodes[i];
-        sim_disk_put(&node->disk, SGN_FAMILY_META, sgn_bytes_str("buckets/default"),
-                     sgn_sink_bytes(&sink));
+        sim_disk_put(
+            &node->disk, SGN_FAMILY_META, sgn_bytes_str("buckets/default"), sgn_sink_bytes(&sink));
         node->skew_ms = (int64_t)sgn_prng_below(&world->prng, 2 * (uint64_t)o->skew_ms_max + 1) -
                         (int64_t)o->skew_ms_max;
         sim_node_start(world, i);
@@ -121,7 +122,8 @@ static void world_begin(struct sim_world *world)
     world->nodes[world->rotten_node].disk.rotten = o->rot_pm > 0;
 }
 
-static void run_until(struct sim_world *world, uint64_t until_us,
+static void run_until(struct sim_world *world,
+                      uint64_t until_us,
                       bool (*done)(const struct sim_world *))
 {
     while (world->heap_count > 0 && world->heap[0]->at_us <= until_us &&
@@ -166,16 +168,22 @@ static bool at_rest(const struct sim_world *world)
     return homes_agree(world);
 }
 
+/* The full key as bytes in `room`, SGN_FULL_KEY_BYTES_MAX of it. */
+static struct sgn_bytes full_key_of(uint32_t key, uint8_t *room)
+{
+    char name[16];
+    sim_key_name(key, name, sizeof(name));
+    struct sgn_sink full = sgn_sink_of(room, SGN_FULL_KEY_BYTES_MAX);
+    sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(name), &full);
+    return sgn_sink_bytes(&full);
+}
+
 /* The disks themselves, not what the engines say: every home has the same bytes for every key. */
 static void check_final(struct sim_world *world)
 {
     for (uint32_t key = 0; key < world->options.keys; key++) {
-        char name[16];
-        sim_key_name(key, name, sizeof(name));
-        uint8_t full_room[SGN_FULL_KEY_BYTES_MAX];
-        struct sgn_sink full = sgn_sink_of(full_room, sizeof(full_room));
-        sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(name), &full);
-        struct sgn_bytes bytes = sgn_sink_bytes(&full);
+        uint8_t room[SGN_FULL_KEY_BYTES_MAX];
+        struct sgn_bytes bytes = full_key_of(key, room);
         uint32_t partition = sgn_partition_of(sgn_hash(bytes), world->ring.partition_count);
         uint32_t homes[SGN_REPLICAS_MAX];
         uint32_t count =
@@ -184,11 +192,14 @@ static void check_final(struct sim_world *world)
         for (uint32_t i = 0; i < count; i++) {
             struct sim_node *node = &world->nodes[sgn_ring_find(&world->ring, homes[i])];
             const struct sim_entry *entry = sim_disk_find(&node->disk, SGN_FAMILY_DATA, bytes);
-            struct sgn_bytes held =
-                entry == NULL ? sgn_bytes_of("", 0) : sgn_bytes_of(entry->value, entry->value_bytes);
+            struct sgn_bytes held = entry == NULL ? sgn_bytes_of("", 0)
+                                                  : sgn_bytes_of(entry->value, entry->value_bytes);
             if (i > 0 && !sgn_bytes_equal(first, held)) {
-                sim_violation(&world->history, "key %u differs between nodes %u and %u", key,
-                              homes[0], homes[i]);
+                sim_violation(&world->history,
+                              "key %u differs between nodes %u and %u",
+                              key,
+                              homes[0],
+                              homes[i]);
             }
             first = held;
         }
@@ -201,14 +212,33 @@ static void check_final(struct sim_world *world)
     }
 }
 
-/* Takes one acknowledged, still readable value off every disk, behind everybody's back. */
+/* Takes one key with an acknowledged, still readable value off every disk, behind everybody's back. */
 static void canary(struct sim_world *world)
 {
-    for (uint32_t i = 0; i < world->options.nodes; i++) {
-        struct sim_family *data = &world->nodes[i].disk.families[SGN_FAMILY_DATA];
-        while (data->count > 0) {
-            struct sgn_bytes key = sgn_bytes_of(data->list[0].key, data->list[0].key_bytes);
-            sim_disk_delete(&world->nodes[i].disk, SGN_FAMILY_DATA, key);
+    for (uint32_t key = 0; key < world->options.keys; key++) {
+        uint8_t room[SGN_FULL_KEY_BYTES_MAX];
+        struct sgn_bytes full = full_key_of(key, room);
+        bool matters = false;
+        for (uint32_t i = 0; i < world->options.nodes && !matters; i++) {
+            const struct sim_entry *entry =
+                sim_disk_find(&world->nodes[i].disk, SGN_FAMILY_DATA, full);
+            struct sgn_record record;
+            sgn_record_init(&record);
+            if (entry != NULL) {
+                (void)sgn_record_decode(sgn_bytes_of(entry->value, entry->value_bytes),
+                                        SGN_RECORD_WITH_BODIES,
+                                        &record);
+            }
+            for (uint32_t s = 0; s < record.sibling_count && !matters; s++) {
+                uint32_t number = sim_history_read(&world->history, key, record.siblings[s].body);
+                matters = number != UINT32_MAX && sim_history_needs(&world->history, number);
+            }
+        }
+        for (uint32_t i = 0; i < world->options.nodes && matters; i++) {
+            sim_disk_delete(&world->nodes[i].disk, SGN_FAMILY_DATA, full);
+        }
+        if (matters) {
+            return;
         }
     }
 }
@@ -257,13 +287,19 @@ bool sim_run(const struct sim_options *options, uint64_t *hash, char *report, si
     }
     *hash = world->hash;
     bool good = world->history.violation[0] == '\0';
-    (void)snprintf(report, report_cap,
-                   "%s | %.1f s virtual, rest after %.1f s, %llu steps, %llu messages, %llu crashes, "
-                   "%llu acked, %llu refused",
-                   good ? "ok" : world->history.violation, (double)world->now_us / 1e6,
-                   (double)(world->now_us - healed_us) / 1e6, (unsigned long long)world->steps,
-                   (unsigned long long)world->messages, (unsigned long long)world->crashes,
-                   (unsigned long long)world->acked, (unsigned long long)world->refused);
+    (void)snprintf(
+        report,
+        report_cap,
+        "%s | %.1f s virtual, rest after %.1f s, %llu steps, %llu messages, %llu crashes, "
+        "%llu acked, %llu refused",
+        good ? "ok" : world->history.violation,
+        (double)world->now_us / 1e6,
+        (double)(world->now_us - healed_us) / 1e6,
+        (unsigned long long)world->steps,
+        (unsigned long long)world->messages,
+        (unsigned long long)world->crashes,
+        (unsigned long long)world->acked,
+        (unsigned long long)world->refused);
     world_end(world);
     free(world);
     return good;
