@@ -117,6 +117,9 @@ void sim_disk_queue(struct sim_disk *disk, uint64_t token, const struct sgn_effe
 void sim_disk_commit(struct sim_disk *disk, uint32_t count)
 {
     SGN_ASSERT(count <= disk->queue_count);
+    if (count == 0) {
+        return;
+    }
     for (uint32_t u = 0; u < count; u++) {
         struct sim_unit *unit = &disk->queue[u];
         for (uint32_t i = 0; i < unit->write_count; i++) {
