@@ -220,7 +220,8 @@ static uint64_t group_fill(struct sgn_store *store, const struct store_queue *gr
 }
 
 /* The first failure is the last write: after a failed sync the kernel may have dropped the pages and
- * would call the next sync a success. */
+ * would call the next sync a success. A full disk is told to the units that come later, which are
+ * certainly not kept; of the group that met it nobody knows how much the log took. */
 static void writing_stop(struct sgn_store *store, enum sgn_err err, const char *text)
 {
     SGN_ASSERT(atomic_load(&store->state) != SGN_STORE_STOPPED);
@@ -263,7 +264,7 @@ static enum sgn_err group_write(struct sgn_store *store, const struct store_queu
     }
     char text[STORE_ERROR_TEXT_BYTES / 2];
     writing_stop(store, store_error_take(message, text, sizeof(text)), text);
-    return (enum sgn_err)atomic_load(&store->stop_error);
+    return SGN_ERR_IO;
 }
 
 static void *commit_main(void *arg)

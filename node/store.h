@@ -20,8 +20,10 @@
  * Failure:    the first failed write or sync ends writing until the store is opened anew (a log that
  *             once failed to sync cannot be trusted by asking again); reads go on. A disk that runs
  *             low on space is noticed before the write: units are refused with SGN_ERR_DISK_FULL and
- *             taken again once space is back. A unit reported SGN_ERR_IO, or SGN_ERR_DISK_FULL
- *             after the database itself met the full disk, may or may not be there after a restart.
+ *             taken again once space is back. A unit reported SGN_ERR_DISK_FULL was never given to
+ *             the database and is certainly not kept; one reported SGN_ERR_IO may or may not be
+ *             there after a restart. When the database itself meets a full disk the units it was
+ *             given are SGN_ERR_IO, those that come later SGN_ERR_DISK_FULL.
  * Threads:    functions marked [loop] are for one thread, the store's owner. [any]: any thread.
  *             None but those that say so waits for a disk.
  * Units:      lengths in bytes, times in milliseconds. */
@@ -44,7 +46,9 @@
 #define SGN_STORE_SCAN_MS_MAX 100u /* A scan hands back what it has after this long. */
 
 /* Actor generations (ring/core/record.h) are handed out from two ranges that never meet, since both
- * name actors of one node: home from 1 up, guest from this bit up. */
+ * name actors of one node: home below this bit, guest from it up. A new directory begins both at a
+ * random place of the lower half of their range, so that a node whose disk was lost and which starts
+ * again under its id does not give its writes the names of those it made before. */
 #define SGN_STORE_GUEST_BIT (UINT32_C(1) << 31)
 
 struct sgn_store;

@@ -11,9 +11,10 @@
 
 #include "node/store_internal.h"
 
-#define IDENTITY_KEY_BYTES  9u
-#define IDENTITY_HEAD_BYTES 26u
-#define IDENTITY_BYTES_MAX  (IDENTITY_HEAD_BYTES + SGN_STORE_RING_NAME_BYTES_MAX)
+#define IDENTITY_KEY_BYTES   9u
+#define IDENTITY_HEAD_BYTES  26u
+#define FIRST_GENERATION_MAX (UINT32_C(1) << 30) /* Half the range: the rest is for raising. */
+#define IDENTITY_BYTES_MAX   (IDENTITY_HEAD_BYTES + SGN_STORE_RING_NAME_BYTES_MAX)
 
 static const char identity_key[IDENTITY_KEY_BYTES] = {0, 'i', 'd', 'e', 'n', 't', 'i', 't', 'y'};
 static const char guest_key[] = "guest"; /* The engine's (ring/core/engine.h). */
@@ -141,15 +142,19 @@ static bool families_empty(struct sgn_store *store)
 static enum sgn_err identity_new(struct sgn_store *store)
 {
     struct sgn_store_identity *identity = &store->identity;
-    uint8_t raw[8];
+    uint8_t raw[16];
     if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw)) {
         return SGN_ERR_IO;
     }
+    /* The node may have had another disk before this one, and the ring may still hold what it wrote
+     * then: a generation counted from 1 would give new writes the names of those. */
+    uint32_t home = (uint32_t)sgn_get_uint(raw + 8, 4) % FIRST_GENERATION_MAX + 1;
+    uint32_t guest = (uint32_t)sgn_get_uint(raw + 12, 4) % FIRST_GENERATION_MAX + 1;
     *identity = (struct sgn_store_identity){
         .store_id = sgn_get_uint(raw, 8),
         .incarnation = 1,
-        .home_generation = 1,
-        .guest_generation = SGN_STORE_GUEST_BIT | 1,
+        .home_generation = home,
+        .guest_generation = SGN_STORE_GUEST_BIT | guest,
         .is_new = true,
         .was_clean = true,
     };
