@@ -155,6 +155,23 @@ void run_config(const struct run_ring *ring, uint32_t node, const char *more)
     RUN_CHECK(fclose(file) == 0, "%s", path);
 }
 
+/* In the child: what the disk shim wants to know. */
+static void shim_load(const struct run_ring *ring, uint32_t node)
+{
+    char data[128];
+    char map[128];
+    if (ring->shim == NULL) {
+        return;
+    }
+    (void)snprintf(data, sizeof(data), "%s/data%u", ring->dir, node);
+    (void)snprintf(map, sizeof(map), "%s/map%u", ring->dir, node);
+    if (setenv("LD_PRELOAD", ring->shim, 1) != 0 || setenv("SGN_FAULT_DIR", data, 1) != 0 ||
+        setenv("SGN_FAULT_MAP", map, 1) != 0 ||
+        setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1) != 0) {
+        _exit(127);
+    }
+}
+
 void run_start(struct run_ring *ring, uint32_t node, const char *a, const char *b)
 {
     char config[128];
@@ -169,6 +186,7 @@ void run_start(struct run_ring *ring, uint32_t node, const char *a, const char *
     if (pid == 0) {
         int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        shim_load(ring, node);
         if (fd >= 0 && dup2(fd, STDERR_FILENO) >= 0) {
             execl(ring->program, "signet-node", config, a, a != NULL ? b : NULL, (char *)NULL);
         }
@@ -397,26 +415,29 @@ int run_get(struct run_conn *conn, const char *bucket, const char *key, char *te
     return (int)count;
 }
 
+const char *run_status(const struct run_ring *ring, uint32_t node)
+{
+    static char text[TEXT_BYTES];
+    struct run_conn *conn = run_open(ring, node);
+    struct sgn_msg status = {.type = SGN_MSG_STATUS};
+    struct sgn_msg answer;
+    RUN_CHECK(run_call(conn, &status, &answer) == SGN_OK && answer.value.count < sizeof(text),
+              "STATUS: %d",
+              answer.err);
+    memcpy(text, answer.value.ptr, answer.value.count);
+    text[answer.value.count] = '\0';
+    run_close(conn);
+    return text;
+}
+
 void run_await_status(const struct run_ring *ring, uint32_t node, const char *words)
 {
     uint64_t limit_ms = run_now_ms() + RUN_WAIT_MS;
-    struct run_conn *conn = run_open(ring, node);
-    for (;;) {
-        struct sgn_msg status = {.type = SGN_MSG_STATUS};
-        struct sgn_msg answer;
-        RUN_CHECK(run_call(conn, &status, &answer) == SGN_OK, "STATUS: %d", answer.err);
-        if (memmem(answer.value.ptr, answer.value.count, words, strlen(words)) != NULL) {
-            break;
-        }
-        RUN_CHECK(run_now_ms() < limit_ms,
-                  "node %u never said %s but %.*s",
-                  node,
-                  words,
-                  (int)answer.value.count,
-                  (const char *)answer.value.ptr);
+    const char *text;
+    while (strstr(text = run_status(ring, node), words) == NULL) {
+        RUN_CHECK(run_now_ms() < limit_ms, "node %u never said %s but %s", node, words, text);
         run_pause();
     }
-    run_close(conn);
 }
 
 const char *run_http(const struct run_ring *ring, uint32_t node, const char *text)

@@ -21,6 +21,7 @@ struct run_ring {
     uint16_t ports[RUN_NODES_MAX + 1]; /* By node id. */
     pid_t pids[RUN_NODES_MAX + 1];     /* 0: not running. */
     char admin[RUN_NODES_MAX + 1][64];
+    const char *shim; /* Not NULL: preloaded, its map being DIR/mapID (tests/lib/powercut.h). */
 };
 
 #define RUN_CHECK(condition, ...)                                                                  \
@@ -74,7 +75,9 @@ int run_call(struct run_conn *conn, struct sgn_msg *msg, struct sgn_msg *answer)
 int run_put(struct run_conn *conn, const char *bucket, const char *key, const char *value);
 /* Length of the newest value copied into text (0 bytes: deleted or absent), or an error < 0. */
 int run_get(struct run_conn *conn, const char *bucket, const char *key, char *text, size_t bytes);
-/* Waits until the node's STATUS holds the words. */
+/* The node's STATUS; static memory. */
+const char *run_status(const struct run_ring *ring, uint32_t node);
+/* Waits until it holds the words. */
 void run_await_status(const struct run_ring *ring, uint32_t node, const char *words);
 
 /* One HTTP exchange with the admin port: sends text, returns the whole answer; static memory. */
