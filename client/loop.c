@@ -51,11 +51,13 @@ void sgn_loop_on_wake(int fd, short what, void *user)
     struct sgn_client *client = user;
     uint64_t count;
     (void)what;
-    pthread_mutex_lock(&client->mutex);
-    client->is_woken = false; /* From here on a new request writes again. */
-    pthread_mutex_unlock(&client->mutex);
     ssize_t got = read(fd, &count, sizeof(count));
     (void)got;
+    /* After the read, which would swallow what a new request writes from here on: then nobody would
+     * wake the loop again. One that came before is in the inbox, which this turn still takes. */
+    pthread_mutex_lock(&client->mutex);
+    client->is_woken = false;
+    pthread_mutex_unlock(&client->mutex);
 }
 
 void sgn_loop_on_timer(int fd, short what, void *user)
