@@ -77,6 +77,23 @@ static void job_settle(struct sgn_store *store, const struct store_job *job)
     }
 }
 
+/* Before the unit is reported, and in the order of the commits. What a failed unit left is unknown. */
+static void unit_cache(struct sgn_store *store, const struct store_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->write_count; i++) {
+        const struct store_write *w = &unit->writes[i];
+        struct sgn_bytes key = sgn_bytes_of(w->key, w->key_bytes);
+        if (w->family != SGN_FAMILY_DATA) {
+            continue;
+        }
+        if (unit->job.done.err == SGN_OK && w->value != NULL) {
+            sgn_value_cache_put(store->values, key, sgn_bytes_of(w->value, w->value_bytes));
+        } else {
+            sgn_value_cache_drop(store->values, key);
+        }
+    }
+}
+
 uint32_t sgn_store_poll(struct sgn_store *store, struct sgn_store_done *out, uint32_t max)
 {
     uint64_t signals;
@@ -98,6 +115,9 @@ uint32_t sgn_store_poll(struct sgn_store *store, struct sgn_store_done *out, uin
     for (uint32_t i = 0; i < count; i++) {
         struct store_job *job = store_queue_pop(&taken);
         job_settle(store, job);
+        if (job->done.type == SGN_STORE_DONE_WRITE) {
+            unit_cache(store, (const struct store_unit *)job);
+        }
         out[i] = job->done;
         free(job);
     }

@@ -109,7 +109,25 @@ enum sgn_err sgn_store_get_cached(struct sgn_store *store,
                                   struct sgn_bytes key,
                                   struct sgn_store_value *out)
 {
-    return read_key(store, store->read_memory, family, key, out);
+    *out = (struct sgn_store_value){.pin = NULL};
+    struct sgn_bytes stored;
+    struct sgn_value_slot *slot =
+        family == SGN_FAMILY_DATA ? sgn_value_cache_pin(store->values, key, &stored) : NULL;
+    if (slot == NULL) {
+        enum sgn_err err = read_key(store, store->read_memory, family, key, out);
+        if (err == SGN_OK && family == SGN_FAMILY_DATA) {
+            /* With its trailer, which lies behind the value. */
+            stored = sgn_bytes_of(out->bytes.ptr, out->bytes.count + STORE_TRAILER_BYTES);
+            sgn_value_cache_put(store->values, key, stored);
+        }
+        return err;
+    }
+    if (!store_value_check(store, key, stored, &out->bytes)) {
+        sgn_value_cache_unpin(slot);
+        return SGN_ERR_CORRUPT;
+    }
+    out->slot = slot;
+    return SGN_OK;
 }
 
 enum sgn_err sgn_store_get(struct sgn_store *store,
@@ -125,6 +143,9 @@ void sgn_store_value_release(struct sgn_store_value *value)
 {
     if (value->pin != NULL) {
         rocksdb_pinnableslice_destroy(value->pin);
+    }
+    if (value->slot != NULL) {
+        sgn_value_cache_unpin(value->slot);
     }
     *value = (struct sgn_store_value){.pin = NULL};
 }
@@ -298,6 +319,7 @@ static struct sgn_store *store_create(const struct sgn_store_options *options)
     pthread_mutex_init(&store->reads.lock, NULL);
     pthread_cond_init(&store->reads.wake, NULL);
     pthread_mutex_init(&store->done.lock, NULL);
+    store->values = sgn_value_cache_create();
     store->done.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return store;
 }
@@ -312,6 +334,7 @@ static void store_destroy(struct sgn_store *store)
         close(store->done.event_fd);
     }
     store_rocks_close(store);
+    sgn_value_cache_destroy(store->values);
     pthread_mutex_destroy(&store->done.lock);
     pthread_cond_destroy(&store->reads.wake);
     pthread_mutex_destroy(&store->reads.lock);
@@ -324,7 +347,8 @@ static void store_destroy(struct sgn_store *store)
 
 static enum sgn_err store_begin(struct sgn_store *store, char *error, size_t error_bytes)
 {
-    if (store->directory == NULL || store->ring_name == NULL || store->done.event_fd < 0) {
+    if (store->directory == NULL || store->ring_name == NULL || store->done.event_fd < 0 ||
+        store->values == NULL) {
         return fail(error,
                     error_bytes,
                     SGN_ERR_NOMEM,

@@ -91,7 +91,8 @@ struct sgn_store_identity {
 /* Bytes read. Valid until sgn_store_value_release, which must come before sgn_store_close. */
 struct sgn_store_value {
     struct sgn_bytes bytes;
-    void *pin; /* NULL: nothing to release. */
+    void *pin; /* What holds the bytes, of the database or ... */
+    struct sgn_value_slot *slot; /* ... of the cache of small values; both NULL: nothing to release. */
 };
 
 enum sgn_store_done_type { SGN_STORE_DONE_WRITE, SGN_STORE_DONE_READ, SGN_STORE_DONE_SCAN };
@@ -174,7 +175,7 @@ enum sgn_err sgn_store_submit(struct sgn_store *store,
 uint32_t sgn_store_poll(struct sgn_store *store, struct sgn_store_done *out, uint32_t max);
 void sgn_store_done_release(struct sgn_store_done *done);
 
-/* Reads from memory only: never waits for a disk. [any]
+/* Reads from memory only: never waits for a disk. [loop]
  * SGN_OK, SGN_ERR_NOT_FOUND, SGN_ERR_CORRUPT, SGN_ERR_IO; SGN_ERR_BUSY: the answer may be on the
  * disk, use one of the others. *out needs releasing after SGN_OK only. */
 enum sgn_err sgn_store_get_cached(struct sgn_store *store,

@@ -3,6 +3,7 @@
  * store.c        options, opening and closing the database, reading one key, statistics
  * store_meta.c   the identity record: whose directory this is, incarnation, generations, clean mark
  * commit.c       units in, groups to the log, free space, the end of writing
+ * value_cache.c  small values that were read or written lately
  * readpool.c     reads and scans on threads; the done list both sides report to
  * store_scan.c   one page of a family
  *
@@ -16,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "node/store.h"
+#include "node/value_cache.h"
 #include "ring/core/check.h"
 #include "ring/core/key.h"
 
@@ -109,6 +111,7 @@ struct sgn_store {
 
     rocksdb_t *db;
     rocksdb_cache_t *cache;
+    struct sgn_value_cache *values; /* Of the data family. The loop's. */
     rocksdb_column_family_handle_t *default_handle;              /* Always there, never used. */
     rocksdb_column_family_handle_t *handles[STORE_FAMILY_COUNT]; /* By enum sgn_family. */
     rocksdb_writeoptions_t *write_options;
