@@ -10,7 +10,8 @@
 _Noreturn void sgn_check_failed(const char *condition, const char *file, int line);
 _Noreturn void sgn_check_failed(const char *condition, const char *file, int line)
 {
-    (void)fprintf(stderr, "kv-cli: %s:%d: this must hold and does not: %s\n", file, line, condition);
+    (void)fprintf(
+        stderr, "kv-cli: %s:%d: this must hold and does not: %s\n", file, line, condition);
     abort();
 }
 
@@ -47,15 +48,15 @@ static bool parse_number(const char *text, uint32_t least, uint32_t most, uint32
     return true;
 }
 
-bool cli_flag_number(const struct cli_call *call, const char *name, uint32_t least, uint32_t most,
-                     uint32_t *out)
+bool cli_flag_number(
+    const struct cli_call *call, const char *name, uint32_t least, uint32_t most, uint32_t *out)
 {
     const char *text = cli_flag(call, name);
     if (text == NULL || parse_number(text, least, most, out)) {
         return true;
     }
-    (void)fprintf(stderr, "kv-cli: %s takes a number from %u to %u, not \"%s\"\n", name, least, most,
-                  text);
+    (void)fprintf(
+        stderr, "kv-cli: %s takes a number from %u to %u, not \"%s\"\n", name, least, most, text);
     return false;
 }
 
@@ -63,10 +64,10 @@ bool cli_duration(const char *text, uint32_t *ms)
 {
     char *end = NULL;
     double value = strtod(text, &end);
-    double unit = strcmp(end, "ms") == 0                        ? 1
-                  : strcmp(end, "s") == 0 || end[0] == '\0'     ? 1000
-                  : strcmp(end, "m") == 0                       ? 60000
-                                                                : 0;
+    double unit = strcmp(end, "ms") == 0                    ? 1
+                  : strcmp(end, "s") == 0 || end[0] == '\0' ? 1000
+                  : strcmp(end, "m") == 0                   ? 60000
+                                                            : 0;
     if (end == text || unit <= 0 || value * unit < 1 || value * unit > 86400000) {
         return false;
     }
@@ -107,8 +108,8 @@ static const char *long_name(const char *word)
 {
     static const struct {
         const char *letter, *name;
-    } short_names[] = {{"-o", "--output"}, {"-c", "--cluster"}, {"-q", "--quiet"},
-                       {"-v", "--verbose"}};
+    } short_names[] = {
+        {"-o", "--output"}, {"-c", "--cluster"}, {"-q", "--quiet"}, {"-v", "--verbose"}};
     for (uint32_t i = 0; i < sizeof(short_names) / sizeof(short_names[0]); i++) {
         if (strcmp(word, short_names[i].letter) == 0) {
             return short_names[i].name;
@@ -131,8 +132,8 @@ static bool load_cluster(struct cli *cli, const char *name)
     } else {
         (void)snprintf(path, sizeof(path), "%s/.config/signet/config", home == NULL ? "" : home);
     }
-    (void)snprintf(section, sizeof(section), name == NULL ? "client" : "cluster.%s",
-                   name == NULL ? "" : name);
+    (void)snprintf(
+        section, sizeof(section), name == NULL ? "client" : "cluster.%s", name == NULL ? "" : name);
     int err = sgn_options_load_file(cli->options, path, section);
     if (err == SGN_ERR_NOT_FOUND && name == NULL) {
         return true; /* The file is optional; a cluster asked for by name is not. */
@@ -157,16 +158,21 @@ static bool apply_global(struct cli *cli, const char *name, const char *value)
                 return true;
             }
         }
-        (void)fprintf(stderr, "kv-cli: %s takes %s, %s or %s, not \"%s\"\n", name, names[0], names[1],
-                      names[2], value);
+        (void)fprintf(stderr,
+                      "kv-cli: %s takes %s, %s or %s, not \"%s\"\n",
+                      name,
+                      names[0],
+                      names[1],
+                      names[2],
+                      value);
         return false;
     }
     if (strcmp(name, "--timeout") == 0) {
         if (cli_duration(value, &cli->timeout_ms)) {
             return true;
         }
-        (void)fprintf(stderr, "kv-cli: --timeout takes a time like 500ms, 2s or 1m, not \"%s\"\n",
-                      value);
+        (void)fprintf(
+            stderr, "kv-cli: --timeout takes a time like 500ms, 2s or 1m, not \"%s\"\n", value);
         return false;
     }
     if (strcmp(name, "--seeds") == 0) {
@@ -182,8 +188,8 @@ static bool apply_global(struct cli *cli, const char *name, const char *value)
 }
 
 /* Takes the flag at words[*at], and its value. False after a sentence. */
-static bool take_flag(struct cli *cli, struct cli_call *call, char **words, uint32_t count,
-                      uint32_t *at)
+static bool take_flag(
+    struct cli *cli, struct cli_call *call, char **words, uint32_t count, uint32_t *at)
 {
     const char *value = NULL;
     const char *word = long_name(words[*at]);
@@ -201,8 +207,8 @@ static bool take_flag(struct cli *cli, struct cli_call *call, char **words, uint
     const struct cli_flag *flag = &flags[index];
     if (flag->value != NULL && value == NULL) {
         if (*at + 1 == count) {
-            (void)fprintf(stderr, "kv-cli: %s needs a value: %s %s\n", flag->name, flag->name,
-                          flag->value);
+            (void)fprintf(
+                stderr, "kv-cli: %s needs a value: %s %s\n", flag->name, flag->name, flag->value);
             return false;
         }
         value = words[++*at];
@@ -219,7 +225,7 @@ static bool take_flag(struct cli *cli, struct cli_call *call, char **words, uint
     return true;
 }
 
-static int unknown_command(const char *word)
+int cli_unknown_command(const char *word)
 {
     const char *known[64];
     uint32_t count = 0;
@@ -228,7 +234,9 @@ static int unknown_command(const char *word)
             known[count++] = cli_commands[i].name;
         }
     }
-    (void)fprintf(stderr, "kv-cli: no command \"%s\"%s; kv-cli help lists them\n", word,
+    (void)fprintf(stderr,
+                  "kv-cli: no command \"%s\"%s; kv-cli help lists them\n",
+                  word,
                   cli_nearest(word, known, count));
     return CLI_USAGE;
 }
@@ -258,7 +266,7 @@ int cli_run(struct cli *cli, char **words, uint32_t count)
         } else if (call.command == NULL) {
             call.command = cli_find(words[i]);
             if (call.command == NULL) {
-                return unknown_command(words[i]);
+                return cli_unknown_command(words[i]);
             }
         } else if (call.arg_count == CLI_ARGS_MAX) {
             (void)fprintf(stderr, "kv-cli: more than %u words\n", CLI_ARGS_MAX);
@@ -277,7 +285,8 @@ int cli_run(struct cli *cli, char **words, uint32_t count)
         }
     }
     if (call.arg_count < call.command->args_min || call.arg_count > call.command->args_max) {
-        (void)fprintf(stderr, "kv-cli: use: kv-cli %s %s\n", call.command->name, call.command->args);
+        (void)fprintf(
+            stderr, "kv-cli: use: kv-cli %s %s\n", call.command->name, call.command->args);
         return CLI_USAGE;
     }
     return call.command->run(cli, &call);

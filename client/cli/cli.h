@@ -11,8 +11,8 @@
 
 #include "client/signet.h"
 
-#define CLI_ARGS_MAX 4096u  /* Words of one command. */
-#define CLI_FLAGS_MAX 12u   /* Flags of one command. */
+#define CLI_ARGS_MAX       4096u       /* Words of one command. */
+#define CLI_FLAGS_MAX      12u         /* Flags of one command. */
 #define CLI_LINE_BYTES_MAX (32u << 20) /* A line of an import. */
 
 enum cli_exit {
@@ -74,20 +74,23 @@ int cli_run(struct cli *cli, char **words, uint32_t count);
 /* The flag's value, "" for a bare flag that is there, NULL when it is not. `name` with dashes. */
 const char *cli_flag(const struct cli_call *call, const char *name);
 /* A number flag: false and a sentence when it is none or out of range; *out untouched when absent. */
-bool cli_flag_number(const struct cli_call *call, const char *name, uint32_t least, uint32_t most,
-                     uint32_t *out);
+bool cli_flag_number(
+    const struct cli_call *call, const char *name, uint32_t least, uint32_t most, uint32_t *out);
 /* "500ms", "2s", "1m". */
 bool cli_duration(const char *text, uint32_t *ms);
+/* Says that there is no such command, and which is near; returns CLI_USAGE. */
+int cli_unknown_command(const char *word);
 /* The command of that name, or NULL. */
 const struct cli_command *cli_find(const char *name);
 
-/* cli_help.c */
+/* cli_complete.c, cli_help.c, cli_man.c */
 void cli_help(FILE *out);
 void cli_help_command(FILE *out, const struct cli_command *command);
 /* "did you mean ..." for an unknown word, or "". Static buffer. */
 const char *cli_nearest(const char *word, const char *const *known, uint32_t count);
 int cli_completion_run(struct cli *cli, const struct cli_call *call);
 int cli_complete_run(struct cli *cli, const struct cli_call *call);
+int cli_man_run(struct cli *cli, const struct cli_call *call);
 int cli_help_run(struct cli *cli, const struct cli_call *call);
 int cli_version_run(struct cli *cli, const struct cli_call *call);
 
@@ -120,7 +123,9 @@ struct cli_progress { /* A bar on stderr, only on a terminal. */
     uint64_t began_ms, drawn_ms;
     bool on;
 };
-void cli_progress_begin(struct cli_progress *bar, const struct cli *cli, const char *what,
+void cli_progress_begin(struct cli_progress *bar,
+                        const struct cli *cli,
+                        const char *what,
                         uint64_t total);
 void cli_progress_draw(struct cli_progress *bar);
 void cli_progress_end(struct cli_progress *bar);

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#define FAILURES_TOLD 5u
+#define FAILURES_TOLD   5u
 #define BULK_TIMEOUT_MS 60000u /* A long job rides out a node that is restarted. */
 
 bool bulk_init(struct bulk *bulk, struct cli *cli, uint32_t parallel, const char *what)

@@ -26,8 +26,8 @@ struct bulk {
     struct bulk_item *items;
     uint32_t count, busy;
     uint64_t done, failed;
-    int first_exit;  /* Exit code of the first failure. */
-    bool keep;       /* Results are looked at by the caller: items stay with it until bulk_give. */
+    int first_exit; /* Exit code of the first failure. */
+    bool keep;      /* Results are looked at by the caller: items stay with it until bulk_give. */
     struct cli_progress bar;
     pthread_mutex_t lock;
     pthread_cond_t freed;

@@ -77,7 +77,10 @@ bool cli_read_all(struct cli *cli, FILE *in, const char *name, uint8_t **out, si
         *out = more;
     }
     if (*out == NULL) {
-        cli_error(cli, SGN_ERR_TOO_LARGE, "%s is larger than the %u MiB that a value may have", name,
+        cli_error(cli,
+                  SGN_ERR_TOO_LARGE,
+                  "%s is larger than the %u MiB that a value may have",
+                  name,
                   SGN_LIMIT_VALUE_BYTES >> 20);
         return false;
     }

@@ -27,8 +27,12 @@ static int bucket_list(struct cli *cli, struct sgn_request *request)
         (void)sgn_request_bucket_info(request, i, &info);
         const char *kind = info.kind == SGN_BUCKET_ORDERED ? "ordered" : "available";
         if (cli->format == CLI_JSON) {
-            (void)printf("{\"bucket\":\"%s\",\"kind\":\"%s\",\"n\":%u,\"r\":%u,\"w\":%u}\n", info.name,
-                         kind, info.n, info.r, info.w);
+            (void)printf("{\"bucket\":\"%s\",\"kind\":\"%s\",\"n\":%u,\"r\":%u,\"w\":%u}\n",
+                         info.name,
+                         kind,
+                         info.n,
+                         info.r,
+                         info.w);
         } else {
             (void)printf("%-32s %-10s %2u %2u %2u\n", info.name, kind, info.n, info.r, info.w);
         }
@@ -66,14 +70,22 @@ int cli_bucket(struct cli *cli, const struct cli_call *call)
     } else {
         bool ordered = kind != NULL && kind[0] == 'o';
         if (create) {
-            sgn_request_bucket_create(request, sgn_text(call->args[1]),
-                                      ordered ? SGN_BUCKET_ORDERED : SGN_BUCKET_AVAILABLE, copies[0],
-                                      copies[1], copies[2]);
+            sgn_request_bucket_create(request,
+                                      sgn_text(call->args[1]),
+                                      ordered ? SGN_BUCKET_ORDERED : SGN_BUCKET_AVAILABLE,
+                                      copies[0],
+                                      copies[1],
+                                      copies[2]);
         } else {
             sgn_request_bucket_delete(request, sgn_text(call->args[1]));
         }
         cli_apply(cli, request);
         status = sgn_request_run(request) == SGN_OK ? CLI_DONE : cli_request_failed(cli, request);
+        if (status == CLI_DONE && cli->format == CLI_JSON) {
+            (void)printf("{\"schema\":1,\"bucket\":\"%s\",\"%s\":true}\n",
+                         call->args[1],
+                         create ? "created" : "deleted");
+        }
     }
     sgn_request_destroy(request);
     return status;
@@ -90,8 +102,7 @@ int cli_locate(struct cli *cli, const struct cli_call *call)
         cli_split_key(call->args[i], &bucket, &key);
         sgn_request_locate(request, bucket, key);
         cli_apply(cli, request);
-        if (sgn_request_run(request) != SGN_OK ||
-            sgn_request_location(request, &at) != SGN_OK) {
+        if (sgn_request_run(request) != SGN_OK || sgn_request_location(request, &at) != SGN_OK) {
             status = cli_request_failed(cli, request);
             break;
         }
@@ -99,14 +110,18 @@ int cli_locate(struct cli *cli, const struct cli_call *call)
             (void)putchar('{');
             cli_json_bytes(stdout, "key", sgn_text(call->args[i]));
             (void)printf(",\"hash\":\"%016llx\",\"partition\":%u,\"homes\":[",
-                         (unsigned long long)at.hash, at.partition);
+                         (unsigned long long)at.hash,
+                         at.partition);
         } else {
-            (void)printf("%s  hash %016llx  partition %u  homes", call->args[i],
-                         (unsigned long long)at.hash, at.partition);
+            (void)printf("%s  hash %016llx  partition %u  homes",
+                         call->args[i],
+                         (unsigned long long)at.hash,
+                         at.partition);
         }
         for (uint32_t h = 0; h < at.home_count; h++) {
             (void)printf(cli->format == CLI_JSON ? "%s%u" : "%s %u",
-                         h > 0 && cli->format == CLI_JSON ? "," : "", at.homes[h]);
+                         h > 0 && cli->format == CLI_JSON ? "," : "",
+                         at.homes[h]);
         }
         (void)fputs(cli->format == CLI_JSON ? "]}\n" : "\n", stdout);
     }
@@ -130,8 +145,14 @@ int cli_nodes(struct cli *cli, const struct cli_call *call)
         return status;
     }
     if (cli->format == CLI_TABLE) {
-        (void)printf("%4s  %-24s %6s %4s %7s %6s %6s\n", "node", "address", "weight", "zone", "share",
-                     "slots", "first");
+        (void)printf("%4s  %-24s %6s %4s %7s %6s %6s\n",
+                     "node",
+                     "address",
+                     "weight",
+                     "zone",
+                     "share",
+                     "slots",
+                     "first");
     }
     double slots = (double)ring.partition_count * ring.replica_count;
     for (uint32_t i = 0; i < ring.node_count; i++) {
@@ -141,8 +162,13 @@ int cli_nodes(struct cli *cli, const struct cli_call *call)
                          ? "{\"node\":%u,\"address\":\"%s\",\"weight\":%u,\"zone\":%u,"
                            "\"share\":%.4f,\"slots\":%u,\"first\":%u}\n"
                          : "%4u  %-24s %6u %4u %7.4f %6u %6u\n",
-                     node.id, node.address, node.weight, node.zone, (double)node.slots / slots,
-                     node.slots, node.first);
+                     node.id,
+                     node.address,
+                     node.weight,
+                     node.zone,
+                     (double)node.slots / slots,
+                     node.slots,
+                     node.first);
     }
     sgn_request_destroy(request);
     return CLI_DONE;
@@ -186,8 +212,10 @@ static void print_node(const struct cli *cli, const struct sgn_node_info *node, 
         return;
     }
     (void)printf("%-5s %4u  %-22s %8.0f %10s %8.0f %9.0f %9.0f\n",
-                 strcmp(text_at(view, "verdict"), "healthy") == 0 ? "UP" : "UP !", node->id,
-                 node->address, number_at(view, "store", "keys_estimate"),
+                 strcmp(text_at(view, "verdict"), "healthy") == 0 ? "UP" : "UP !",
+                 node->id,
+                 node->address,
+                 number_at(view, "store", "keys_estimate"),
                  cli_size((uint64_t)number_at(view, "store", "disk_bytes")),
                  number_at(view, "counts", "hints_held"),
                  number_at(view, "counts", "divergent_partitions"),
@@ -206,15 +234,21 @@ static void judge(struct verdict *verdict, const struct sgn_node_info *node, con
     verdict->nodes++;
     if (view == NULL) {
         size_t used = strlen(verdict->down_ids);
-        (void)snprintf(verdict->down_ids + used, sizeof(verdict->down_ids) - used, "%s%u",
-                       verdict->down++ == 0 ? "" : ", ", node->id);
+        (void)snprintf(verdict->down_ids + used,
+                       sizeof(verdict->down_ids) - used,
+                       "%s%u",
+                       verdict->down++ == 0 ? "" : ", ",
+                       node->id);
         return;
     }
     verdict->hints += number_at(view, "counts", "hints_held");
     verdict->divergent += number_at(view, "counts", "divergent_partitions");
     const char *word = text_at(view, "verdict");
     if (word[0] != '\0' && strcmp(word, "healthy") != 0 && verdict->troubled++ == 0) {
-        (void)snprintf(verdict->reason, sizeof(verdict->reason), "node %u: %s", node->id,
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "node %u: %s",
+                       node->id,
                        text_at(view, "reason"));
     }
 }
@@ -227,13 +261,18 @@ static const char *verdict_word(const struct verdict *verdict, const struct sgn_
     return verdict->down > 0 || verdict->troubled > 0 ? "degraded" : "healthy";
 }
 
-static void print_verdict(const struct cli *cli, const struct verdict *verdict,
+static void print_verdict(const struct cli *cli,
+                          const struct verdict *verdict,
                           const struct sgn_ring_info *ring)
 {
     const char *word = verdict_word(verdict, ring);
     if (cli->format == CLI_JSON) {
-        (void)printf("],\"verdict\":\"%s\",\"down\":%u,\"hints\":%.0f,\"divergent_partitions\":%.0f}\n",
-                     word, verdict->down, verdict->hints, verdict->divergent);
+        (void)printf(
+            "],\"verdict\":\"%s\",\"down\":%u,\"hints\":%.0f,\"divergent_partitions\":%.0f}\n",
+            word,
+            verdict->down,
+            verdict->hints,
+            verdict->divergent);
         return;
     }
     (void)printf("%s: %u of %u nodes up", word, verdict->nodes - verdict->down, verdict->nodes);
@@ -244,7 +283,8 @@ static void print_verdict(const struct cli *cli, const struct verdict *verdict,
         (void)printf("; %s", verdict->reason);
     }
     (void)printf("\n%.0f hints waiting to be handed over, %.0f partitions seen to differ\n",
-                 verdict->hints, verdict->divergent);
+                 verdict->hints,
+                 verdict->divergent);
 }
 
 static int status_of_one(struct cli *cli, struct sgn_request *request, const char *word)
@@ -288,12 +328,23 @@ static int status_of_all(struct cli *cli, struct sgn_request *request)
     }
     struct verdict verdict = {0};
     if (cli->format == CLI_JSON) {
-        (void)printf("{\"schema\":1,\"ring\":\"%s\",\"epoch\":%u,\"nodes\":[", ring.name, ring.epoch);
+        (void)printf(
+            "{\"schema\":1,\"ring\":\"%s\",\"epoch\":%u,\"nodes\":[", ring.name, ring.epoch);
     } else {
-        (void)printf("ring %s, epoch %u, %u partitions, %u copies\n", ring.name, ring.epoch,
-                     ring.partition_count, ring.replica_count);
-        (void)printf("%-5s %4s  %-22s %8s %10s %8s %9s %9s\n", "", "node", "address", "keys", "disk",
-                     "hints", "differing", "up s");
+        (void)printf("ring %s, epoch %u, %u partitions, %u copies\n",
+                     ring.name,
+                     ring.epoch,
+                     ring.partition_count,
+                     ring.replica_count);
+        (void)printf("%-5s %4s  %-22s %8s %10s %8s %9s %9s\n",
+                     "",
+                     "node",
+                     "address",
+                     "keys",
+                     "disk",
+                     "hints",
+                     "differing",
+                     "up s");
     }
     for (uint32_t i = 0; i < ring.node_count; i++) {
         json_t *view = node_status(cli, request, nodes[i].id);
@@ -302,7 +353,8 @@ static int status_of_all(struct cli *cli, struct sgn_request *request)
             char *text = view == NULL ? NULL : json_dumps(view, JSON_COMPACT);
             (void)printf("%s", i > 0 ? "," : "");
             if (text == NULL) {
-                (void)printf("{\"node\":%u,\"address\":\"%s\",\"verdict\":\"down\"}", nodes[i].id,
+                (void)printf("{\"node\":%u,\"address\":\"%s\",\"verdict\":\"down\"}",
+                             nodes[i].id,
                              nodes[i].address);
             } else {
                 (void)fputs(text, stdout);

@@ -10,8 +10,13 @@ static void explain(const struct cli *cli, const struct sgn_request *request, co
     (void)cli;
     struct sgn_receipt receipt = {.struct_bytes = sizeof(receipt)};
     sgn_request_receipt(request, &receipt);
-    (void)fprintf(stderr, "node %u answered; %u copies %s; %u tries, %u hedges; %.3f ms\n",
-                  receipt.node, receipt.copies, verb, receipt.tries, receipt.hedges,
+    (void)fprintf(stderr,
+                  "node %u answered; %u copies %s; %u tries, %u hedges; %.3f ms\n",
+                  receipt.node,
+                  receipt.copies,
+                  verb,
+                  receipt.tries,
+                  receipt.hedges,
                   (double)receipt.ns / 1e6);
 }
 
@@ -24,8 +29,10 @@ static void json_key(const char *name)
 static void print_sibling(const struct cli *cli, const struct sgn_value_info *info, bool is_first)
 {
     if (cli->format == CLI_JSON) {
-        (void)printf("%s{\"written_ms\":%llu,\"write\":\"%s\",\"bytes\":%llu,", is_first ? "" : ",",
-                     (unsigned long long)info->written_ms, info->dot,
+        (void)printf("%s{\"written_ms\":%llu,\"write\":\"%s\",\"bytes\":%llu,",
+                     is_first ? "" : ",",
+                     (unsigned long long)info->written_ms,
+                     info->dot,
                      (unsigned long long)info->value_bytes);
         cli_json_bytes(stdout, "value", info->value);
         (void)putchar('}');
@@ -66,17 +73,21 @@ static void print_value(const struct cli *cli, const char *name, const struct sg
     case CLI_JSON:
         json_key(name);
         (void)printf(",\"version\":\"%s\",\"context\":\"%s\",\"siblings\":%u,",
-                     sgn_request_version(request), sgn_request_context_text(request),
+                     sgn_request_version(request),
+                     sgn_request_context_text(request),
                      sgn_request_sibling_count(request));
         cli_json_bytes(stdout, "value", value);
         (void)fputs("}\n", stdout);
         break;
     }
     if (sgn_request_sibling_count(request) > 1 && !cli->quiet) {
-        (void)fprintf(stderr,
-                      "kv-cli: %s has %u concurrent values; this is the newest. kv-cli get %s --all "
-                      "shows them; put with its --context settles them\n",
-                      name, sgn_request_sibling_count(request), name);
+        (void)fprintf(
+            stderr,
+            "kv-cli: %s has %u concurrent values; this is the newest. kv-cli get %s --all "
+            "shows them; put with its --context settles them\n",
+            name,
+            sgn_request_sibling_count(request),
+            name);
     }
 }
 
@@ -91,8 +102,11 @@ static int write_context(const struct cli *cli, const char *path, const struct s
     return good ? CLI_DONE : CLI_FAILED;
 }
 
-static int get_one(struct cli *cli, const struct cli_call *call, const char *name,
-                   struct sgn_request *request, uint32_t copies)
+static int get_one(struct cli *cli,
+                   const struct cli_call *call,
+                   const char *name,
+                   struct sgn_request *request,
+                   uint32_t copies)
 {
     struct sgn_bytes bucket;
     struct sgn_bytes key;
@@ -116,9 +130,10 @@ static int get_one(struct cli *cli, const struct cli_call *call, const char *nam
 }
 
 /* Runs `one` for every argument; the first failure's exit code is the command's. */
-static int for_each(struct cli *cli, const struct cli_call *call,
-                    int (*one)(struct cli *, const struct cli_call *, const char *,
-                               struct sgn_request *, uint32_t))
+static int for_each(
+    struct cli *cli,
+    const struct cli_call *call,
+    int (*one)(struct cli *, const struct cli_call *, const char *, struct sgn_request *, uint32_t))
 {
     uint32_t copies = 0;
     if (!cli_flag_number(call, "--copies", 1, 7, &copies)) {
@@ -142,8 +157,11 @@ int cli_get(struct cli *cli, const struct cli_call *call)
     return for_each(cli, call, get_one);
 }
 
-static int stat_one(struct cli *cli, const struct cli_call *call, const char *name,
-                    struct sgn_request *request, uint32_t copies)
+static int stat_one(struct cli *cli,
+                    const struct cli_call *call,
+                    const char *name,
+                    struct sgn_request *request,
+                    uint32_t copies)
 {
     (void)call;
     struct sgn_bytes bucket;
@@ -159,21 +177,28 @@ static int stat_one(struct cli *cli, const struct cli_call *call, const char *na
     if (cli->format == CLI_JSON) {
         json_key(name);
         (void)printf(",\"version\":\"%s\",\"context\":\"%s\",\"siblings\":[",
-                     sgn_request_version(request), sgn_request_context_text(request));
+                     sgn_request_version(request),
+                     sgn_request_context_text(request));
     } else {
-        (void)printf("%s\n  version  %s\n  context  %s\n", name, sgn_request_version(request),
+        (void)printf("%s\n  version  %s\n  context  %s\n",
+                     name,
+                     sgn_request_version(request),
                      sgn_request_context_text(request));
     }
     for (uint32_t i = 0; i < count; i++) {
         struct sgn_value_info info = {.struct_bytes = sizeof(info)};
         (void)sgn_request_sibling(request, i, &info);
         if (cli->format == CLI_JSON) {
-            (void)printf("%s{\"bytes\":%llu,\"written_ms\":%llu,\"write\":\"%s\"}", i == 0 ? "" : ",",
-                         (unsigned long long)info.value_bytes, (unsigned long long)info.written_ms,
+            (void)printf("%s{\"bytes\":%llu,\"written_ms\":%llu,\"write\":\"%s\"}",
+                         i == 0 ? "" : ",",
+                         (unsigned long long)info.value_bytes,
+                         (unsigned long long)info.written_ms,
                          info.dot);
         } else {
             (void)printf("  value    %llu bytes, written %s by %s\n",
-                         (unsigned long long)info.value_bytes, cli_time(info.written_ms), info.dot);
+                         (unsigned long long)info.value_bytes,
+                         cli_time(info.written_ms),
+                         info.dot);
         }
     }
     if (cli->format == CLI_JSON) {
@@ -211,26 +236,76 @@ static bool apply_context(struct cli *cli, const struct cli_call *call, struct s
         text = line;
     }
     if (sgn_request_set_context_text(request, strcmp(text, "none") == 0 ? "" : text) != SGN_OK) {
-        cli_error(cli, SGN_ERR_INVALID,
-                  "--context: \"%s\" is not a context; get --all or --context-out gives one", text);
+        cli_error(cli,
+                  SGN_ERR_INVALID,
+                  "--context: \"%s\" is not a context; get --all or --context-out gives one",
+                  text);
         return false;
     }
     return true;
 }
 
-static int del_one(struct cli *cli, const struct cli_call *call, const char *name,
-                   struct sgn_request *request, uint32_t copies)
+/* The context of the values that a read of R copies finds, as text to be freed: a delete with it
+ * takes what the ring holds, not only what the one node holds that happens to coordinate. An absent
+ * key leaves *seen NULL. */
+static int seen_by_ring(struct cli *cli,
+                        struct sgn_bytes bucket,
+                        struct sgn_bytes key,
+                        struct sgn_request *request,
+                        char **seen)
+{
+    sgn_request_stat(request, bucket, key);
+    cli_apply(cli, request);
+    int err = sgn_request_run(request);
+    if (err != SGN_OK) {
+        return err == SGN_ERR_NOT_FOUND ? CLI_DONE : cli_request_failed(cli, request);
+    }
+    *seen = strdup(sgn_request_context_text(request));
+    if (*seen == NULL) {
+        cli_error(cli, SGN_ERR_NOMEM, "%s", sgn_err_text(SGN_ERR_NOMEM));
+        return CLI_FAILED;
+    }
+    return CLI_DONE;
+}
+
+static int deleted(const struct cli *cli, const char *name, bool something)
+{
+    if (cli->format == CLI_JSON) {
+        json_key(name);
+        (void)printf(",\"deleted\":%s}\n", something ? "true" : "false");
+    } else if (!something && !cli->quiet) {
+        (void)fprintf(stderr, "kv-cli: %s is not there; nothing to delete\n", name);
+    }
+    return CLI_DONE;
+}
+
+static int del_one(struct cli *cli,
+                   const struct cli_call *call,
+                   const char *name,
+                   struct sgn_request *request,
+                   uint32_t copies)
 {
     struct sgn_bytes bucket;
     struct sgn_bytes key;
     cli_split_key(name, &bucket, &key);
+    char *seen = NULL;
+    if (cli_flag(call, "--context") == NULL) {
+        int status = seen_by_ring(cli, bucket, key, request, &seen);
+        if (status != CLI_DONE || seen == NULL) {
+            return status != CLI_DONE ? status : deleted(cli, name, false);
+        }
+    }
     sgn_request_del(request, bucket, key);
     cli_apply(cli, request);
     sgn_request_set_copies(request, copies);
-    if (!apply_context(cli, call, request)) {
-        return CLI_USAGE;
+    bool good = seen == NULL ? apply_context(cli, call, request)
+                             : sgn_request_set_context_text(request, seen) == SGN_OK;
+    free(seen);
+    if (!good) {
+        return CLI_USAGE; /* Told; a context that the library itself made is always one. */
     }
-    return sgn_request_run(request) == SGN_OK ? CLI_DONE : cli_request_failed(cli, request);
+    return sgn_request_run(request) == SGN_OK ? deleted(cli, name, true)
+                                              : cli_request_failed(cli, request);
 }
 
 int cli_del(struct cli *cli, const struct cli_call *call)
@@ -280,7 +355,8 @@ int cli_put(struct cli *cli, const struct cli_call *call)
     uint32_t copies = 0;
     uint8_t *value = NULL;
     size_t count = 0;
-    if (!cli_flag_number(call, "--copies", 1, 7, &copies) || !put_value(cli, call, &value, &count)) {
+    if (!cli_flag_number(call, "--copies", 1, 7, &copies) ||
+        !put_value(cli, call, &value, &count)) {
         return CLI_USAGE;
     }
     struct sgn_request *request = cli_connect(cli) ? cli_request(cli) : NULL;
@@ -300,8 +376,8 @@ int cli_put(struct cli *cli, const struct cli_call *call)
     }
     if (status == CLI_DONE && cli->format == CLI_JSON) {
         json_key(call->args[0]);
-        (void)printf(",\"bytes\":%zu,\"context\":\"%s\"}\n", count,
-                     sgn_request_context_text(request));
+        (void)printf(
+            ",\"bytes\":%zu,\"context\":\"%s\"}\n", count, sgn_request_context_text(request));
     }
     if (status == CLI_DONE && cli_flag(call, "--explain") != NULL) {
         explain(cli, request, "stored when it answered");
@@ -317,13 +393,16 @@ static void print_item(const struct cli *cli, const struct sgn_item_info *info, 
         (void)putchar('{');
         cli_json_bytes(stdout, "key", info->key);
         (void)printf(",\"bytes\":%llu,\"written_ms\":%llu,\"siblings\":%u}\n",
-                     (unsigned long long)info->value_bytes, (unsigned long long)info->written_ms,
+                     (unsigned long long)info->value_bytes,
+                     (unsigned long long)info->written_ms,
                      info->sibling_count);
         return;
     }
     if (is_long) {
-        (void)printf("%10llu  %s  %2u  ", (unsigned long long)info->value_bytes,
-                     cli_time(info->written_ms), info->sibling_count);
+        (void)printf("%10llu  %s  %2u  ",
+                     (unsigned long long)info->value_bytes,
+                     cli_time(info->written_ms),
+                     info->sibling_count);
     }
     if (cli->format == CLI_RAW && !is_long) {
         (void)fwrite(info->key.ptr, 1, info->key.count, stdout);

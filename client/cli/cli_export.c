@@ -10,7 +10,8 @@
 
 enum target { TO_LINES, TO_FILES, TO_JSONL };
 
-struct export {
+struct export
+{
     struct cli *cli;
     struct bulk bulk;
     enum target target;
@@ -44,8 +45,11 @@ static bool write_file(struct export *job, struct sgn_bytes key, struct sgn_byte
     memcpy(name, key.ptr, key.count);
     name[key.count] = '\0';
     if (strlen(name) != key.count || !path_is_safe(name)) {
-        cli_error(job->cli, SGN_ERR_INVALID,
-                  "key \"%s\" cannot be a file below %s; export it as jsonl", name, job->directory);
+        cli_error(job->cli,
+                  SGN_ERR_INVALID,
+                  "key \"%s\" cannot be a file below %s; export it as jsonl",
+                  name,
+                  job->directory);
         return false;
     }
     int count = snprintf(path, sizeof(path), "%s/%s", job->directory, name);
@@ -115,8 +119,8 @@ static int export_page(struct export *job, const struct sgn_request *page)
             job->bulk.busy++;
             (void)pthread_mutex_unlock(&job->bulk.lock);
             (void)sgn_request_wait(item->request); /* For the last callback to return. */
-            sgn_request_get(item->request, job->bucket,
-                            (struct sgn_bytes){item->key, item->key_count});
+            sgn_request_get(
+                item->request, job->bucket, (struct sgn_bytes){item->key, item->key_count});
             bulk_start(&job->bulk, item);
         }
         bulk_finish(&job->bulk);
@@ -173,8 +177,8 @@ static bool open_target(struct export *job, const char *to, const char *format)
         return job->out != NULL;
     }
     if (strcmp(format, "files") != 0) {
-        cli_error(job->cli, SGN_ERR_INVALID, "--format takes lines, files or jsonl, not \"%s\"",
-                  format);
+        cli_error(
+            job->cli, SGN_ERR_INVALID, "--format takes lines, files or jsonl, not \"%s\"", format);
         return false;
     }
     job->target = TO_FILES;
@@ -210,11 +214,24 @@ int cli_export(struct cli *cli, const struct cli_call *call)
         cli_error(cli, SGN_ERR_IO, "%s: %s", call->args[1], strerror(errno));
         status = CLI_FAILED;
     }
-    if (!cli->quiet) {
-        (void)fprintf(stderr, "wrote %llu keys, %s, in %.1f s (%.0f/s)%s\n",
-                      (unsigned long long)job.written, cli_size(job.bulk.bar.bytes), seconds,
+    if (cli->format == CLI_JSON) { /* To stderr when stdout has the data. */
+        (void)fprintf(job.out == stdout ? stderr : stdout,
+                      "{\"schema\":1,\"written\":%llu,\"failed\":%llu,\"bytes\":%llu,"
+                      "\"with_siblings\":%llu,\"seconds\":%.3f}\n",
+                      (unsigned long long)job.written,
+                      (unsigned long long)job.bulk.failed,
+                      (unsigned long long)job.bulk.bar.bytes,
+                      (unsigned long long)job.siblings,
+                      seconds);
+    } else if (!cli->quiet) {
+        (void)fprintf(stderr,
+                      "wrote %llu keys, %s, in %.1f s (%.0f/s)%s\n",
+                      (unsigned long long)job.written,
+                      cli_size(job.bulk.bar.bytes),
+                      seconds,
                       (double)job.written / seconds,
-                      job.siblings > 0 ? "; some have concurrent values, the newest was written" : "");
+                      job.siblings > 0 ? "; some have concurrent values, the newest was written"
+                                       : "");
     }
     bulk_clear(&job.bulk);
     return status;

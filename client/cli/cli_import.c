@@ -14,7 +14,7 @@
 
 #include "client/cli/cli_bulk.h"
 
-#define DEPTH_MAX 64u
+#define DEPTH_MAX     64u
 #define FAILURES_TOLD 5u
 
 struct import {
@@ -22,7 +22,7 @@ struct import {
     struct bulk bulk;
     struct sgn_bytes bucket;
     const char *prefix;
-    uint64_t skipped; /* Not regular files. */
+    uint64_t skipped;      /* Not regular files. */
     uint64_t failed_local; /* Could not be read, or are no record. */
 };
 
@@ -41,8 +41,8 @@ static void store(struct import *job, struct sgn_bytes key, uint8_t *value, size
     if (prefix + key.count > SGN_LIMIT_KEY_BYTES || prefix + key.count == 0) {
         char name[64];
         (void)snprintf(name, sizeof(name), "key \"%.*s...\"", 32, (const char *)key.ptr);
-        tell_local(job, name, key.count == 0 ? "a key is at least 1 byte"
-                                             : "a key is at most 1024 bytes");
+        tell_local(
+            job, name, key.count == 0 ? "a key is at least 1 byte" : "a key is at most 1024 bytes");
         free(value);
         bulk_give(&job->bulk, item);
         return;
@@ -51,7 +51,9 @@ static void store(struct import *job, struct sgn_bytes key, uint8_t *value, size
     memcpy(item->key + prefix, key.ptr, key.count);
     item->key_count = prefix + key.count;
     item->value = value;
-    sgn_request_put(item->request, job->bucket, (struct sgn_bytes){item->key, item->key_count},
+    sgn_request_put(item->request,
+                    job->bucket,
+                    (struct sgn_bytes){item->key, item->key_count},
                     (struct sgn_bytes){value, count});
     job->bulk.bar.bytes += count;
     bulk_start(&job->bulk, item);
@@ -81,8 +83,8 @@ static void import_lines(struct import *job, FILE *in, const char *name)
     free(line);
 }
 
-static bool json_bytes(const json_t *object, const char *name, const char *name64, uint8_t **out,
-                       size_t *count)
+static bool json_bytes(
+    const json_t *object, const char *name, const char *name64, uint8_t **out, size_t *count)
 {
     const json_t *text = json_object_get(object, name);
     const json_t *text64 = json_object_get(object, name64);
@@ -124,7 +126,8 @@ static void import_jsonl(struct import *job, FILE *in, const char *name)
             tell_local(job, place, object == NULL ? error.text : "not a JSON object");
         } else if (!json_bytes(object, "key", "key_base64", &key, &key_count) ||
                    !json_bytes(object, "value", "value_base64", &value, &value_count)) {
-            tell_local(job, place, "needs a string \"key\" and a string \"value\", or their _base64");
+            tell_local(
+                job, place, "needs a string \"key\" and a string \"value\", or their _base64");
         } else {
             store(job, (struct sgn_bytes){key, key_count}, value, value_count);
         }
@@ -137,8 +140,8 @@ static void import_jsonl(struct import *job, FILE *in, const char *name)
     free(line);
 }
 
-static void import_file(struct import *job, int directory, const char *name, const char *key,
-                        uint64_t bytes)
+static void import_file(
+    struct import *job, int directory, const char *name, const char *key, uint64_t bytes)
 {
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
@@ -192,7 +195,8 @@ static void import_directory(struct import *job, int fd, char *path, uint32_t de
             import_file(job, dirfd(directory), entry->d_name, path, (uint64_t)status.st_size);
         } else if (S_ISDIR(status.st_mode)) {
             int child = openat(dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            (void)strncat(path, "/", SGN_LIMIT_KEY_BYTES - strlen(path) - 1);
+            size_t used = strlen(path);
+            (void)snprintf(path + used, SGN_LIMIT_KEY_BYTES - used, "/");
             if (child < 0) {
                 tell_local(job, path, strerror(errno));
             } else {
@@ -217,7 +221,11 @@ static bool import_from(struct import *job, const char *from, const char *format
     bool is_directory = !is_stdin && S_ISDIR(status.st_mode);
     format = format == NULL ? (is_directory ? "files" : "lines") : format;
     if ((strcmp(format, "files") == 0) != is_directory) {
-        cli_error(job->cli, SGN_ERR_INVALID, "%s: --format %s wants a %s", from, format,
+        cli_error(job->cli,
+                  SGN_ERR_INVALID,
+                  "%s: --format %s wants a %s",
+                  from,
+                  format,
                   is_directory ? "file" : "directory");
         return false;
     }
@@ -275,13 +283,21 @@ int cli_import(struct cli *cli, const struct cli_call *call)
     if (cli->format == CLI_JSON && good) {
         (void)printf("{\"stored\":%llu,\"failed\":%llu,\"skipped\":%llu,\"bytes\":%llu,"
                      "\"seconds\":%.3f}\n",
-                     (unsigned long long)stored, (unsigned long long)failed,
-                     (unsigned long long)job.skipped, (unsigned long long)job.bulk.bar.bytes, seconds);
+                     (unsigned long long)stored,
+                     (unsigned long long)failed,
+                     (unsigned long long)job.skipped,
+                     (unsigned long long)job.bulk.bar.bytes,
+                     seconds);
     } else if (good && !cli->quiet) {
-        (void)fprintf(stderr, "stored %llu keys, %s, in %.1f s (%.0f/s)", (unsigned long long)stored,
-                      cli_size(job.bulk.bar.bytes), seconds, (double)stored / seconds);
+        (void)fprintf(stderr,
+                      "stored %llu keys, %s, in %.1f s (%.0f/s)",
+                      (unsigned long long)stored,
+                      cli_size(job.bulk.bar.bytes),
+                      seconds,
+                      (double)stored / seconds);
         (void)fprintf(stderr, failed > 0 ? "; %llu FAILED" : "", (unsigned long long)failed);
-        (void)fprintf(stderr, job.skipped > 0 ? "; %llu not regular files, skipped\n" : "\n",
+        (void)fprintf(stderr,
+                      job.skipped > 0 ? "; %llu not regular files, skipped\n" : "\n",
                       (unsigned long long)job.skipped);
     }
     int status = failed == 0 ? CLI_DONE : job.bulk.failed > 0 ? job.bulk.first_exit : CLI_FAILED;

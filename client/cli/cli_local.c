@@ -1,48 +1,18 @@
-/* client/cli/cli_local.c - a ring on this machine: configs, processes, waiting for them.
- *
- * DIR holds node-N.conf, node-N.log, node-N.ready (while it runs: pid, node, listen, admin) and data-N.
- * Nothing else remembers anything, so a ring that was brought down, or whose nodes were killed, comes
- * up again by the same command with its data. */
+/* client/cli/cli_local.c - a ring on this machine: its configs and its commands. */
+#include "client/cli/cli_local.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "client/cli/cli.h"
-
-#define NODES_MAX 32u
 #define PORT_FIRST 7301u
-#define UP_MS_MAX 30000u   /* A node must be ready by then. */
-#define DOWN_MS_MAX 15000u /* And gone by then; after that it is killed. */
-#define LOG_LINES_SHOWN 5
-
-struct local {
-    struct cli *cli;
-    char dir[2048];
-    uint32_t count;
-    uint32_t weights[NODES_MAX];
-    uint32_t partitions;
-};
-
-static void path_of(const struct local *local, uint32_t id, const char *kind, char *out, size_t cap)
-{
-    (void)snprintf(out, cap, "%s/node-%u.%s", local->dir, id, kind);
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec time = {.tv_nsec = ms * 1000000};
-    (void)nanosleep(&time, NULL);
-}
 
 /* --- making configs ---------------------------------------------------------------------------- */
 
@@ -50,9 +20,8 @@ static void pause_ms(long ms)
  * between: signet-node then says so, and a second `up` chooses anew. */
 static uint16_t free_port(uint16_t wanted)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {htonl(INADDR_LOOPBACK)},
-                                  .sin_port = htons(wanted)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(wanted)};
     socklen_t count = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
@@ -70,8 +39,8 @@ static uint16_t free_port(uint16_t wanted)
 
 static bool write_config(const struct local *local, uint32_t id, const uint16_t *ports)
 {
-    char path[2200];
-    path_of(local, id, "conf", path, sizeof(path));
+    char path[LOCAL_PATH_BYTES];
+    local_path(local, id, "conf", path);
     FILE *file = fopen(path, "we");
     if (file == NULL) {
         cli_error(local->cli, SGN_ERR_IO, "%s: %s", path, strerror(errno));
@@ -81,10 +50,18 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
                   "# Made by kv-cli local up.\n[node]\nid = %u\nadmin = 127.0.0.1:0\n"
                   "data = %s/data-%u\nready_file = %s/node-%u.ready\n\n"
                   "[ring]\nname = local\npartitions = %u\nreplicas = %u\n",
-                  id, local->dir, id, local->dir, id, local->partitions,
+                  id,
+                  local->dir,
+                  id,
+                  local->dir,
+                  id,
+                  local->partitions,
                   local->count < 3 ? local->count : 3);
     for (uint32_t i = 0; i < local->count; i++) {
-        (void)fprintf(file, "\n[member.%u]\naddress = 127.0.0.1:%u\nweight = %u\n", i + 1, ports[i],
+        (void)fprintf(file,
+                      "\n[member.%u]\naddress = 127.0.0.1:%u\nweight = %u\n",
+                      i + 1,
+                      ports[i],
                       local->weights[i]);
     }
     bool good = !ferror(file);
@@ -97,15 +74,16 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
 
 static bool write_configs(const struct local *local)
 {
-    uint16_t ports[NODES_MAX];
+    uint16_t ports[LOCAL_NODES_MAX];
     uint32_t next = PORT_FIRST;
     for (uint32_t i = 0; i < local->count; i++) {
         ports[i] = 0;
-        while (ports[i] == 0 && next < PORT_FIRST + 4 * NODES_MAX) {
+        while (ports[i] == 0 && next < PORT_FIRST + 4 * LOCAL_NODES_MAX) {
             ports[i] = free_port((uint16_t)next++);
         }
         if (ports[i] == 0) {
-            cli_error(local->cli, SGN_ERR_IN_USE, "no free port from %u up on 127.0.0.1", PORT_FIRST);
+            cli_error(
+                local->cli, SGN_ERR_IN_USE, "no free port from %u up on 127.0.0.1", PORT_FIRST);
             return false;
         }
     }
@@ -121,170 +99,14 @@ static bool write_configs(const struct local *local)
 static uint32_t configured(const struct local *local)
 {
     uint32_t count = 0;
-    char path[2200];
+    char path[LOCAL_PATH_BYTES];
     for (;;) {
-        path_of(local, count + 1, "conf", path, sizeof(path));
-        if (count == NODES_MAX || access(path, R_OK) != 0) {
+        local_path(local, count + 1, "conf", path);
+        if (count == LOCAL_NODES_MAX || access(path, R_OK) != 0) {
             return count;
         }
         count++;
     }
-}
-
-/* --- processes --------------------------------------------------------------------------------- */
-
-/* One line of the ready file: pid, node, listen, admin. */
-static bool ready_line(const struct local *local, uint32_t id, uint32_t line, char *out, size_t cap)
-{
-    char path[2200];
-    path_of(local, id, "ready", path, sizeof(path));
-    FILE *file = fopen(path, "re");
-    bool good = file != NULL;
-    for (uint32_t i = 0; good && i <= line; i++) {
-        good = fgets(out, (int)cap, file) != NULL;
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    out[good ? strcspn(out, "\n") : 0] = '\0';
-    const char *value = strchr(out, '='); /* A line reads "listen=ADDRESS". */
-    if (value != NULL) {
-        memmove(out, value + 1, strlen(value));
-    }
-    return good;
-}
-
-/* Pid of the running node, 0 when it does not run. A pid that another program has meanwhile is not
- * taken for ours: the command line must name our config. */
-static pid_t pid_of(const struct local *local, uint32_t id)
-{
-    char text[128];
-    char path[2200];
-    char command[8192] = "";
-    if (!ready_line(local, id, 0, text, sizeof(text))) {
-        return 0;
-    }
-    const char *digits = text + strcspn(text, "0123456789");
-    long pid = strtol(digits, NULL, 10);
-    (void)snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
-    FILE *file = pid > 1 ? fopen(path, "re") : NULL;
-    if (file == NULL) {
-        return 0;
-    }
-    size_t count = fread(command, 1, sizeof(command) - 1, file);
-    (void)fclose(file);
-    path_of(local, id, "conf", path, sizeof(path));
-    return memmem(command, count, path, strlen(path)) != NULL ? (pid_t)pid : 0;
-}
-
-static const char *node_program(char *path, size_t cap)
-{
-    const char *chosen = getenv("SIGNET_NODE");
-    if (chosen != NULL && chosen[0] != '\0') {
-        return chosen;
-    }
-    ssize_t count = readlink("/proc/self/exe", path, cap - 32);
-    path[count < 0 ? 0 : count] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash != NULL) {
-        static const char *const places[] = {"/signet-node", "/../node/signet-node"};
-        for (uint32_t i = 0; i < 2; i++) {
-            memcpy(slash, places[i], strlen(places[i]) + 1);
-            if (access(path, X_OK) == 0) {
-                return path;
-            }
-        }
-    }
-    return "signet-node"; /* By PATH. */
-}
-
-_Noreturn static void exec_node(const char *program, const char *config, int log)
-{
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    (void)setsid();
-    (void)dup2(null, STDIN_FILENO);
-    (void)dup2(log, STDOUT_FILENO);
-    (void)dup2(log, STDERR_FILENO);
-    (void)execlp(program, program, "--config", config, (char *)NULL);
-    (void)fprintf(stderr, "%s: %s\n", program, strerror(errno));
-    _exit(127);
-}
-
-static void show_log_end(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char lines[LOG_LINES_SHOWN][512];
-    uint64_t count = 0;
-    while (file != NULL && fgets(lines[count % LOG_LINES_SHOWN], 512, file) != NULL) {
-        count++;
-    }
-    for (uint64_t i = count < LOG_LINES_SHOWN ? 0 : count - LOG_LINES_SHOWN; i < count; i++) {
-        (void)fprintf(stderr, "  %s", lines[i % LOG_LINES_SHOWN]);
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-}
-
-/* Starts the node and waits until it takes requests. */
-static bool node_start(const struct local *local, uint32_t id)
-{
-    char config[2200];
-    char log[2200];
-    char ready[2200];
-    char program_path[4096];
-    path_of(local, id, "conf", config, sizeof(config));
-    path_of(local, id, "log", log, sizeof(log));
-    path_of(local, id, "ready", ready, sizeof(ready));
-    if (pid_of(local, id) != 0) {
-        return true;
-    }
-    (void)unlink(ready); /* Left by a node that was killed. */
-    int log_fd = open(log, O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0644);
-    const char *program = node_program(program_path, sizeof(program_path));
-    pid_t pid = log_fd < 0 ? -1 : fork();
-    if (pid == 0) {
-        exec_node(program, config, log_fd);
-    }
-    if (pid < 0) {
-        cli_error(local->cli, SGN_ERR_IO, "%s: %s", log, strerror(errno));
-        return false;
-    }
-    (void)close(log_fd);
-    for (uint64_t until = cli_now_ms() + UP_MS_MAX; cli_now_ms() < until; pause_ms(5)) {
-        if (waitpid(pid, NULL, WNOHANG) == pid) {
-            cli_error(local->cli, SGN_ERR_IO, "node %u ended at once; its log %s ends:", id, log);
-            show_log_end(log);
-            return false;
-        }
-        if (pid_of(local, id) == pid) {
-            return true;
-        }
-    }
-    cli_error(local->cli, SGN_ERR_TIMEOUT, "node %u is not ready after %u s; see %s", id,
-              UP_MS_MAX / 1000, log);
-    return false;
-}
-
-/* Sends the signal and waits for the end. False when the node did not run. */
-static bool node_stop(const struct local *local, uint32_t id, int signal_number)
-{
-    pid_t pid = pid_of(local, id);
-    if (pid == 0 || kill(pid, signal_number) != 0) {
-        return false;
-    }
-    uint64_t until = cli_now_ms() + DOWN_MS_MAX;
-    while (pid_of(local, id) == pid && kill(pid, 0) == 0) {
-        (void)waitpid(pid, NULL, WNOHANG); /* In a shell it may be our own child. */
-        if (cli_now_ms() > until) {
-            (void)fprintf(stderr, "kv-cli: node %u did not stop in %u s; killed\n", id,
-                          DOWN_MS_MAX / 1000);
-            (void)kill(pid, SIGKILL);
-            until = UINT64_MAX;
-        }
-        pause_ms(5);
-    }
-    return true;
 }
 
 /* --- commands ---------------------------------------------------------------------------------- */
@@ -293,9 +115,8 @@ static void print_seeds(const struct local *local)
 {
     for (uint32_t i = 0, shown = 0; i < local->count; i++) {
         char line[128];
-        if (ready_line(local, i + 1, 2, line, sizeof(line))) {
-            const char *address = strrchr(line, ' ');
-            (void)printf("%s%s", shown++ > 0 ? "," : "", address == NULL ? line : address + 1);
+        if (local_ready_line(local, i + 1, LOCAL_LISTEN, line, sizeof(line))) {
+            (void)printf("%s%s", shown++ > 0 ? "," : "", line);
         }
     }
 }
@@ -303,23 +124,30 @@ static void print_seeds(const struct local *local)
 static int local_status(const struct local *local)
 {
     if (local->count == 0) {
-        cli_error(local->cli, SGN_ERR_NOT_FOUND, "no ring in %s; kv-cli local up makes one", local->dir);
+        cli_error(
+            local->cli, SGN_ERR_NOT_FOUND, "no ring in %s; kv-cli local up makes one", local->dir);
         return CLI_NOT_FOUND;
     }
     uint32_t up = 0;
     for (uint32_t i = 0; i < local->count; i++) {
         char listen_line[128] = "";
         char admin[128] = "";
-        pid_t pid = pid_of(local, i + 1);
-        (void)ready_line(local, i + 1, 2, listen_line, sizeof(listen_line));
-        (void)ready_line(local, i + 1, 3, admin, sizeof(admin));
+        pid_t pid = local_pid(local, i + 1);
+        (void)local_ready_line(local, i + 1, LOCAL_LISTEN, listen_line, sizeof(listen_line));
+        (void)local_ready_line(local, i + 1, LOCAL_ADMIN, admin, sizeof(admin));
         up += pid != 0;
         if (local->cli->format == CLI_JSON) {
             (void)printf("{\"node\":%u,\"pid\":%ld,\"up\":%s,\"listen\":\"%s\",\"admin\":\"%s\"}\n",
-                         i + 1, (long)pid, pid != 0 ? "true" : "false", pid != 0 ? listen_line : "",
+                         i + 1,
+                         (long)pid,
+                         pid != 0 ? "true" : "false",
+                         pid != 0 ? listen_line : "",
                          pid != 0 ? admin : "");
         } else if (pid != 0) {
-            (void)printf("node %u up pid %ld listen %s admin http://%s\n", i + 1, (long)pid, listen_line,
+            (void)printf("node %u up pid %ld listen %s admin http://%s\n",
+                         i + 1,
+                         (long)pid,
+                         listen_line,
                          admin);
         } else {
             (void)printf("node %u down\n", i + 1);
@@ -328,24 +156,23 @@ static int local_status(const struct local *local)
     return up == local->count ? CLI_DONE : CLI_PROBLEMS;
 }
 
-static int local_up(struct local *local)
+static int local_up(const struct local *local)
 {
-    bool fresh = local->count == 0;
-    if (fresh) {
-        local->count = 3;
-    }
     uint64_t began = cli_now_ms();
     for (uint32_t i = 0; i < local->count; i++) {
-        if (!node_start(local, i + 1)) {
-            (void)fprintf(stderr, "kv-cli: kv-cli local down --dir %s stops the others\n", local->dir);
+        if (!local_node_start(local, i + 1)) {
+            (void)fprintf(
+                stderr, "kv-cli: kv-cli local down --dir %s stops the others\n", local->dir);
             return CLI_FAILED;
         }
     }
     if (local->cli->format == CLI_JSON) {
         return local_status(local);
     }
-    (void)printf("ring of %u nodes up in %llu ms, in %s\n", local->count,
-                 (unsigned long long)(cli_now_ms() - began), local->dir);
+    (void)printf("ring of %u nodes up in %llu ms, in %s\n",
+                 local->count,
+                 (unsigned long long)(cli_now_ms() - began),
+                 local->dir);
     (void)fputs("export SIGNET_SEEDS=", stdout);
     print_seeds(local);
     (void)putchar('\n');
@@ -363,7 +190,9 @@ static bool weights_of(struct local *local, const char *text)
         }
         bool last = i + 1 == local->count;
         if (end == text || weight < 1 || weight > 1000 || *end != (last ? '\0' : ',')) {
-            cli_error(local->cli, SGN_ERR_INVALID, "--weights takes %u numbers from 1 to 1000",
+            cli_error(local->cli,
+                      SGN_ERR_INVALID,
+                      "--weights takes %u numbers from 1 to 1000",
                       local->count);
             return false;
         }
@@ -378,18 +207,21 @@ static int local_make(struct local *local, const struct cli_call *call)
     uint32_t witnesses = 0;
     uint32_t nodes = local->count == 0 ? 3 : local->count;
     local->partitions = 256;
-    if (!cli_flag_number(call, "--nodes", 1, NODES_MAX, &nodes) ||
+    if (!cli_flag_number(call, "--nodes", 1, LOCAL_NODES_MAX, &nodes) ||
         !cli_flag_number(call, "--witnesses", 0, 100, &witnesses) ||
         !cli_flag_number(call, "--partitions", 8, 16384, &local->partitions)) {
         return CLI_USAGE;
     }
     if (witnesses > 0) {
-        cli_error(local->cli, SGN_ERR_UNSUPPORTED,
+        cli_error(local->cli,
+                  SGN_ERR_UNSUPPORTED,
                   "this build has no witnesses yet; leave --witnesses out");
         return CLI_USAGE;
     }
     if ((local->partitions & (local->partitions - 1)) != 0) {
-        cli_error(local->cli, SGN_ERR_INVALID, "--partitions takes a power of two, not %u",
+        cli_error(local->cli,
+                  SGN_ERR_INVALID,
+                  "--partitions takes a power of two, not %u",
                   local->partitions);
         return CLI_USAGE;
     }
@@ -397,9 +229,11 @@ static int local_make(struct local *local, const struct cli_call *call)
         if (nodes == local->count) {
             return CLI_DONE; /* Up again as it was. */
         }
-        cli_error(local->cli, SGN_ERR_INVALID,
+        cli_error(local->cli,
+                  SGN_ERR_INVALID,
                   "%s holds a ring of %u nodes; choose another --dir, or local down --wipe",
-                  local->dir, local->count);
+                  local->dir,
+                  local->count);
         return CLI_USAGE;
     }
     local->count = nodes;
@@ -427,22 +261,35 @@ static void remove_tree(const char *path)
 
 static int local_down(const struct local *local, bool wipe)
 {
+    uint32_t stopped = 0;
     for (uint32_t i = 0; i < local->count; i++) {
-        (void)node_stop(local, i + 1, SIGTERM); /* False: it did not run. */
+        stopped += local_node_stop(local, i + 1, SIGTERM); /* False: it did not run. */
     }
     for (uint32_t i = 0; wipe && i < local->count; i++) {
         static const char *const kinds[] = {"conf", "log", "ready"};
-        char path[2200];
+        char path[LOCAL_PATH_BYTES];
         (void)snprintf(path, sizeof(path), "%s/data-%u", local->dir, i + 1);
         remove_tree(path);
         for (uint32_t k = 0; k < 3; k++) {
-            path_of(local, i + 1, kinds[k], path, sizeof(path));
+            local_path(local, i + 1, kinds[k], path);
             (void)unlink(path);
         }
     }
     if (wipe && local->count > 0 && rmdir(local->dir) != 0) {
-        cli_error(local->cli, SGN_ERR_IO, "%s: %s", local->dir, strerror(errno));
+        cli_error(local->cli,
+                  SGN_ERR_IO,
+                  "%s: %s; files in it that are not the ring's were kept",
+                  local->dir,
+                  strerror(errno));
         return CLI_FAILED;
+    }
+    if (local->cli->format == CLI_JSON) {
+        (void)printf("{\"schema\":1,\"nodes\":%u,\"stopped\":%u,\"wiped\":%s}\n",
+                     local->count,
+                     stopped,
+                     wipe ? "true" : "false");
+    } else if (local->count == 0) {
+        (void)fprintf(stderr, "kv-cli: no ring in %s\n", local->dir);
     }
     return CLI_DONE;
 }
@@ -452,16 +299,23 @@ static int local_one(const struct local *local, const char *word, bool start)
     char *end = NULL;
     unsigned long id = strtoul(word, &end, 10);
     if (*end != '\0' || id < 1 || id > local->count) {
-        cli_error(local->cli, SGN_ERR_INVALID, "%s has nodes 1 to %u, not \"%s\"", local->dir,
-                  local->count, word);
+        cli_error(local->cli,
+                  SGN_ERR_INVALID,
+                  "%s has nodes 1 to %u, not \"%s\"",
+                  local->dir,
+                  local->count,
+                  word);
         return CLI_USAGE;
     }
-    if (start) {
-        return node_start(local, (uint32_t)id) ? CLI_DONE : CLI_FAILED;
+    if (start && !local_node_start(local, (uint32_t)id)) {
+        return CLI_FAILED;
     }
-    if (!node_stop(local, (uint32_t)id, SIGKILL)) {
+    if (!start && !local_node_stop(local, (uint32_t)id, SIGKILL)) {
         cli_error(local->cli, SGN_ERR_INVALID, "node %lu does not run", id);
         return CLI_FAILED;
+    }
+    if (local->cli->format == CLI_JSON) {
+        (void)printf("{\"schema\":1,\"node\":%lu,\"up\":%s}\n", id, start ? "true" : "false");
     }
     return CLI_DONE;
 }
@@ -476,7 +330,10 @@ static bool directory_of(struct local *local, const char *asked, bool make)
         return false;
     }
     if (realpath(asked, whole) == NULL || strlen(whole) >= sizeof(local->dir)) {
-        cli_error(local->cli, SGN_ERR_NOT_FOUND, "%s: %s; kv-cli local up makes a ring", asked,
+        cli_error(local->cli,
+                  SGN_ERR_NOT_FOUND,
+                  "%s: %s; kv-cli local up makes a ring",
+                  asked,
                   strerror(errno));
         return false;
     }
@@ -493,7 +350,8 @@ int cli_local(struct cli *cli, const struct cli_call *call)
         verb++;
     }
     if (verb == 5 || call->arg_count != (verb >= 3 ? 2 : 1)) {
-        (void)fprintf(stderr, "kv-cli: use: kv-cli local up | down | status | kill ID | start ID%s\n",
+        (void)fprintf(stderr,
+                      "kv-cli: use: kv-cli local up | down | status | kill ID | start ID%s\n",
                       verb == 5 ? cli_nearest(call->args[0], verbs, 5) : "");
         return CLI_USAGE;
     }
@@ -502,7 +360,11 @@ int cli_local(struct cli *cli, const struct cli_call *call)
     }
     local.count = configured(&local);
     if (verb == 0) {
+        bool is_new = local.count == 0;
         int status = local_make(&local, call);
+        if (status != CLI_DONE && is_new) {
+            (void)rmdir(local.dir); /* Goes only when it is empty, so nothing of others is lost. */
+        }
         return status == CLI_DONE ? local_up(&local) : status;
     }
     if (verb == 1) {

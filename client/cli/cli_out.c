@@ -39,7 +39,9 @@ void cli_error(const struct cli *cli, int err, const char *format, ...)
         (void)fprintf(stderr, "kv-cli: %s\n", text);
         return;
     }
-    (void)fprintf(stderr, "{\"error\":{\"name\":\"%s\",\"retriable\":%s,\"text\":", sgn_err_name(err),
+    (void)fprintf(stderr,
+                  "{\"error\":{\"name\":\"%s\",\"retriable\":%s,\"text\":",
+                  sgn_err_name(err),
                   sgn_err_is_retriable(err) ? "true" : "false");
     cli_json_string(stderr, sgn_text(text));
     (void)fputs("}}\n", stderr);
@@ -145,7 +147,8 @@ void cli_json_bytes(FILE *out, const char *name, struct sgn_bytes bytes)
         size_t left = bytes.count - i;
         uint32_t word = (uint32_t)raw[i] << 16 | (left > 1 ? (uint32_t)raw[i + 1] << 8 : 0) |
                         (left > 2 ? raw[i + 2] : 0);
-        char quad[4] = {base64_letters[word >> 18], base64_letters[word >> 12 & 63],
+        char quad[4] = {base64_letters[word >> 18],
+                        base64_letters[word >> 12 & 63],
                         left > 1 ? base64_letters[word >> 6 & 63] : '=',
                         left > 2 ? base64_letters[word & 63] : '='};
         (void)fwrite(quad, 1, 4, out);
@@ -238,7 +241,9 @@ uint64_t cli_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void cli_progress_begin(struct cli_progress *bar, const struct cli *cli, const char *what,
+void cli_progress_begin(struct cli_progress *bar,
+                        const struct cli *cli,
+                        const char *what,
                         uint64_t total)
 {
     *bar = (struct cli_progress){.what = what, .total = total, .began_ms = cli_now_ms()};

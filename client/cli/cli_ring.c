@@ -7,17 +7,26 @@
 
 #define PLAN_TEXT_BYTES (256u << 10)
 
-static int print_shape(struct cli *cli, const struct sgn_request *request,
-                       const struct sgn_ring_info *info, bool with_map)
+static int print_shape(struct cli *cli,
+                       const struct sgn_request *request,
+                       const struct sgn_ring_info *info,
+                       bool with_map)
 {
     if (cli->format == CLI_JSON) {
         (void)printf("{\"schema\":1,\"name\":\"%s\",\"epoch\":%u,\"partitions\":%u,\"replicas\":%u,"
                      "\"nodes\":%u}\n",
-                     info->name, info->epoch, info->partition_count, info->replica_count,
+                     info->name,
+                     info->epoch,
+                     info->partition_count,
+                     info->replica_count,
                      info->node_count);
     } else {
-        (void)printf("ring %s: epoch %u, %u partitions, %u replicas, %u nodes\n", info->name,
-                     info->epoch, info->partition_count, info->replica_count, info->node_count);
+        (void)printf("ring %s: epoch %u, %u partitions, %u replicas, %u nodes\n",
+                     info->name,
+                     info->epoch,
+                     info->partition_count,
+                     info->replica_count,
+                     info->node_count);
     }
     for (uint32_t p = 0; with_map && p < info->partition_count; p++) {
         uint32_t homes[8];
@@ -25,7 +34,8 @@ static int print_shape(struct cli *cli, const struct sgn_request *request,
         (void)printf(cli->format == CLI_JSON ? "{\"partition\":%u,\"homes\":[" : "%5u ", p);
         for (uint32_t i = 0; i < count; i++) {
             (void)printf(cli->format == CLI_JSON ? "%s%u" : "%s %u",
-                         i > 0 && cli->format == CLI_JSON ? "," : "", homes[i]);
+                         i > 0 && cli->format == CLI_JSON ? "," : "",
+                         homes[i]);
         }
         (void)fputs(cli->format == CLI_JSON ? "]}\n" : "\n", stdout);
     }
@@ -45,7 +55,8 @@ static bool solve(struct sgn_ring *ring, const struct sgn_ring *previous)
     return good;
 }
 
-static void ring_of(const struct sgn_request *request, const struct sgn_ring_info *info,
+static void ring_of(const struct sgn_request *request,
+                    const struct sgn_ring_info *info,
                     struct sgn_ring *ring)
 {
     (void)snprintf(ring->name, sizeof(ring->name), "%s", info->name);
@@ -58,8 +69,8 @@ static void ring_of(const struct sgn_request *request, const struct sgn_ring_inf
         (void)sgn_request_node(request, i, &node);
         ring->members[i] =
             (struct sgn_member){.id = node.id, .weight = node.weight, .zone = node.zone};
-        (void)snprintf(ring->members[i].address, sizeof(ring->members[i].address), "%s",
-                       node.address);
+        (void)snprintf(
+            ring->members[i].address, sizeof(ring->members[i].address), "%s", node.address);
     }
 }
 
@@ -68,12 +79,16 @@ static bool add_member(struct sgn_ring *ring, const char *text)
 {
     struct sgn_member member = {0};
     int used = 0;
-    int fields = sscanf(text, "%u:%u%n:%u%n", &member.id, &member.weight, &used, &member.zone, &used);
+    int fields =
+        sscanf(text, "%u:%u%n:%u%n", &member.id, &member.weight, &used, &member.zone, &used);
     if (fields < 2 || text[used] != '\0' || member.id == 0 || member.weight == 0 ||
         member.weight > SGN_WEIGHT_MAX || member.zone >= SGN_ZONES_MAX) {
-        (void)fprintf(stderr,
-                      "kv-cli: --add takes ID:WEIGHT[:ZONE], weight 1..%u, zone 0..%u, not \"%s\"\n",
-                      SGN_WEIGHT_MAX, SGN_ZONES_MAX - 1, text);
+        (void)fprintf(
+            stderr,
+            "kv-cli: --add takes ID:WEIGHT[:ZONE], weight 1..%u, zone 0..%u, not \"%s\"\n",
+            SGN_WEIGHT_MAX,
+            SGN_ZONES_MAX - 1,
+            text);
         return false;
     }
     uint32_t at = 0;
@@ -85,7 +100,8 @@ static bool add_member(struct sgn_ring *ring, const char *text)
             (void)fprintf(stderr, "kv-cli: a ring has at most %u nodes\n", SGN_NODES_MAX);
             return false;
         }
-        memmove(&ring->members[at + 1], &ring->members[at],
+        memmove(&ring->members[at + 1],
+                &ring->members[at],
                 (ring->member_count - at) * sizeof(ring->members[0]));
         ring->member_count++;
         (void)snprintf(member.address, sizeof(member.address), "127.0.0.1:1");
@@ -106,12 +122,15 @@ static bool remove_member(struct sgn_ring *ring, const char *text)
         return false;
     }
     ring->member_count--;
-    memmove(&ring->members[at], &ring->members[at + 1],
+    memmove(&ring->members[at],
+            &ring->members[at + 1],
             (ring->member_count - (uint32_t)at) * sizeof(ring->members[0]));
     return true;
 }
 
-static bool change(struct sgn_ring *ring, const char *list, bool (*one)(struct sgn_ring *, const char *))
+static bool change(struct sgn_ring *ring,
+                   const char *list,
+                   bool (*one)(struct sgn_ring *, const char *))
 {
     char copy[4096];
     char *rest = NULL;
@@ -127,10 +146,40 @@ static bool change(struct sgn_ring *ring, const char *list, bool (*one)(struct s
     return true;
 }
 
-static int print_plan(struct sgn_ring *next, const struct sgn_ring *now, uint64_t bytes_per_slot)
+static void print_plan_json(const struct sgn_plan *plan, uint64_t bytes_per_slot)
 {
-    size_t bytes = sgn_placement_scratch_bytes(now->partition_count,
-                                               now->member_count + next->member_count);
+    (void)printf("{\"schema\":1,\"slots_moved\":%u,\"slots_minimum\":%u,\"bytes_per_slot\":%llu,"
+                 "\"pairs_risky\":%u,\"pairs\":%u,\"zones_short\":%u,\"weights_limited\":%s,"
+                 "\"shares\":[",
+                 plan->slots_moved,
+                 plan->slots_minimum,
+                 (unsigned long long)bytes_per_slot,
+                 plan->pairs_risky,
+                 plan->pairs_total,
+                 plan->zones_short,
+                 plan->weights_limited ? "true" : "false");
+    for (uint32_t i = 0; i < plan->share_count; i++) {
+        const struct sgn_plan_share *share = &plan->shares[i];
+        (void)printf("%s{\"node\":%u,\"slots\":%u,\"slots_before\":%u,\"first\":%u,\"wanted\":%.3f,"
+                     "\"possible\":%.3f}",
+                     i > 0 ? "," : "",
+                     share->node_id,
+                     share->slots,
+                     share->slots_before,
+                     share->first,
+                     share->wanted,
+                     share->possible);
+    }
+    (void)fputs("]}\n", stdout);
+}
+
+static int print_plan(const struct cli *cli,
+                      struct sgn_ring *next,
+                      const struct sgn_ring *now,
+                      uint64_t bytes_per_slot)
+{
+    size_t bytes =
+        sgn_placement_scratch_bytes(now->partition_count, now->member_count + next->member_count);
     struct sgn_plan *plan = malloc(sizeof(*plan));
     void *scratch = malloc(bytes);
     char *text = malloc(PLAN_TEXT_BYTES);
@@ -138,8 +187,12 @@ static int print_plan(struct sgn_ring *next, const struct sgn_ring *now, uint64_
     if (plan != NULL && scratch != NULL && text != NULL &&
         sgn_placement_plan(next, now, plan, scratch, bytes) == SGN_OK) {
         struct sgn_sink sink = sgn_sink_of(text, PLAN_TEXT_BYTES);
-        sgn_plan_print(plan, next, bytes_per_slot, &sink);
-        (void)fwrite(sink.ptr, 1, sink.count, stdout);
+        if (cli->format == CLI_JSON) {
+            print_plan_json(plan, bytes_per_slot);
+        } else {
+            sgn_plan_print(plan, next, bytes_per_slot, &sink);
+            (void)fwrite(sink.ptr, 1, sink.count, stdout);
+        }
         status = CLI_DONE;
     }
     free(text);
@@ -149,7 +202,9 @@ static int print_plan(struct sgn_ring *next, const struct sgn_ring *now, uint64_
 }
 
 /* Mean bytes of one partition copy, from what the nodes say of their disks; 0 when none answers. */
-static uint64_t measure_slot(struct cli *cli, struct sgn_request *request, const struct sgn_ring *ring)
+static uint64_t measure_slot(struct cli *cli,
+                             struct sgn_request *request,
+                             const struct sgn_ring *ring)
 {
     uint64_t bytes = 0;
     uint32_t answered = 0;
@@ -172,7 +227,9 @@ static uint64_t measure_slot(struct cli *cli, struct sgn_request *request, const
     return answered == ring->member_count ? bytes / slots : 0;
 }
 
-static int plan_change(struct cli *cli, const struct cli_call *call, struct sgn_request *request,
+static int plan_change(struct cli *cli,
+                       const struct cli_call *call,
+                       struct sgn_request *request,
                        const struct sgn_ring_info *info)
 {
     struct sgn_ring *now = calloc(2, sizeof(*now));
@@ -188,10 +245,13 @@ static int plan_change(struct cli *cli, const struct cli_call *call, struct sgn_
     if (change(next, cli_flag(call, "--add"), add_member) &&
         change(next, cli_flag(call, "--remove"), remove_member)) {
         if (!solve(now, NULL) || !solve(next, now)) {
-            cli_error(cli, SGN_ERR_INVALID, "no placement: %u members cannot hold %u replicas",
-                      next->member_count, next->replica_count);
+            cli_error(cli,
+                      SGN_ERR_INVALID,
+                      "no placement: %u members cannot hold %u replicas",
+                      next->member_count,
+                      next->replica_count);
         } else {
-            status = print_plan(next, now, measure_slot(cli, request, now));
+            status = print_plan(cli, next, now, measure_slot(cli, request, now));
         }
     }
     free(now->table);
@@ -204,7 +264,8 @@ int cli_ring(struct cli *cli, const struct cli_call *call)
 {
     bool plan = call->arg_count == 1;
     if (plan && strcmp(call->args[0], "plan") != 0) {
-        (void)fprintf(stderr, "kv-cli: use: kv-cli ring [--map] | ring plan --add ... --remove ...\n");
+        (void)fprintf(stderr,
+                      "kv-cli: use: kv-cli ring [--map] | ring plan --add ... --remove ...\n");
         return CLI_USAGE;
     }
     struct sgn_request *request = cli_connect(cli) ? cli_request(cli) : NULL;

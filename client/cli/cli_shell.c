@@ -9,7 +9,7 @@
 
 #include "client/cli/cli.h"
 
-#define HISTORY_LINES 1000
+#define HISTORY_LINES          1000
 #define HISTORY_LINE_BYTES_MAX 1024u /* Longer ones hold values; they are not kept. */
 
 static char *prompt(EditLine *edit)
