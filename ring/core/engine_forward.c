@@ -78,6 +78,9 @@ void sgn_forward_answer(struct sgn_engine *engine, struct sgn_op *op, const stru
         sgn_op_reply(engine, op,
                      (struct sgn_msg){
                          .type = SGN_MSG_RESULT, .context = msg->context, .a = msg->a});
+    } else if (op->u.put.maybe_kept) {
+        /* This home refuses for good, but one asked before it may hold the write. */
+        sgn_op_fail(engine, op, SGN_ERR_UNKNOWN, msg->text);
     } else {
         sgn_op_fail(engine, op, (enum sgn_err)msg->err, msg->text);
     }

@@ -130,7 +130,8 @@ void sgn_written(struct sgn_engine *engine, struct sgn_op *op);
 
 /* engine_put.c */
 void sgn_put_request(struct sgn_engine *engine, const struct sgn_event *event);
-void sgn_put_minted(struct sgn_engine *engine, struct sgn_op *op);
+/* `shared`: the record that goes out holds changes of other puts too, so their copies are its copies. */
+void sgn_put_minted(struct sgn_engine *engine, struct sgn_op *op, bool shared);
 void sgn_put_written(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_put_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 void sgn_put_tick(struct sgn_engine *engine, struct sgn_op *op);

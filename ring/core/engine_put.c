@@ -267,15 +267,19 @@ static void put_advance(struct sgn_engine *engine, struct sgn_op *op)
     }
 }
 
-void sgn_put_minted(struct sgn_engine *engine, struct sgn_op *op)
+void sgn_put_minted(struct sgn_engine *engine, struct sgn_op *op, bool shared)
 {
     op->u.put.minted = true;
+    /* Whoever takes another put's copy takes this change with it: that nobody took ours proves
+     * nothing. */
+    op->u.put.maybe_kept = op->u.put.maybe_kept || shared;
     if (op->result_digest != 0) {
         put_fill_slots(engine, op);
     }
 }
 
-/* A mint that was refused had no effect: another home may be able where this one is not. */
+/* A mint that was refused had no effect: another home may be able where this one is not. A home that
+ * the put was passed to before, and that went silent, may have taken it all the same. */
 static void put_refused(struct sgn_engine *engine, struct sgn_op *op, int err)
 {
     bool other_may = err == SGN_ERR_CORRUPT || err == SGN_ERR_BUSY || err == SGN_ERR_IO ||
@@ -288,7 +292,8 @@ static void put_refused(struct sgn_engine *engine, struct sgn_op *op, int err)
         op->targets[0].state = SGN_TARGET_FAILED;
         sgn_forward_next(engine, op);
     } else {
-        sgn_op_fail(engine, op, (enum sgn_err)err, sgn_bytes_of(NULL, 0));
+        sgn_op_fail(engine, op, op->u.put.maybe_kept ? SGN_ERR_UNKNOWN : (enum sgn_err)err,
+                    sgn_bytes_of(NULL, 0));
         sgn_op_free(engine, op);
     }
 }

@@ -232,6 +232,16 @@ static void lock_store(struct sgn_engine *engine, struct sgn_lock *lock)
     lock->state = SGN_LOCK_STORING;
 }
 
+static bool batch_mints_behind(const struct sgn_engine *engine, const struct sgn_op *op)
+{
+    for (uint16_t i = op->write.next; i != SGN_NONE; i = engine->ops[i].write.next) {
+        if (engine->ops[i].write.kind == SGN_WRITE_MINT && engine->ops[i].write.err == SGN_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A batch's outcome is encoded: store it if it is new, else answer. */
 static void lock_settle(struct sgn_engine *engine, struct sgn_lock *lock, bool changed,
                         struct sgn_buf *record)
@@ -254,10 +264,12 @@ static void lock_settle(struct sgn_engine *engine, struct sgn_lock *lock, bool c
         lock->record = record;
         lock->known = !lock->corrupt;
     }
+    bool shared = false;
     for (uint16_t i = lock->batch_head; i != SGN_NONE; i = engine->ops[i].write.next) {
         struct sgn_op *op = &engine->ops[i];
         if (op->write.kind == SGN_WRITE_MINT && op->write.err == SGN_OK) {
-            sgn_put_minted(engine, op);
+            sgn_put_minted(engine, op, shared || batch_mints_behind(engine, op));
+            shared = true;
         }
     }
     if (!changed) {
