@@ -358,6 +358,22 @@ static void list_again(struct sgn_engine *engine, struct sgn_op *op, enum sgn_er
     sgn_list_fail(engine, op, SGN_ERR_UNAVAILABLE, sgn_sink_bytes(&text));
 }
 
+/* Whole items, with keys of a possible length in order: the merge relies on it. */
+static bool page_valid(struct sgn_bytes items)
+{
+    struct sgn_cursor cursor = sgn_cursor_of(items);
+    struct sgn_bytes last = sgn_bytes_of(NULL, 0);
+    struct sgn_bytes key;
+    struct sgn_bytes value;
+    while (sgn_items_next(&cursor, &key, &value)) {
+        if (!sgn_key_valid(key) || sgn_bytes_compare(last, key) >= 0) {
+            return false;
+        }
+        last = key;
+    }
+    return !cursor.bad;
+}
+
 /* `items` and `after` hold keys without the bucket. */
 void sgn_list_page(struct sgn_engine *engine, struct sgn_op *op, uint32_t node_id,
                       struct sgn_bytes items, struct sgn_bytes after, bool end)
@@ -368,8 +384,9 @@ void sgn_list_page(struct sgn_engine *engine, struct sgn_op *op, uint32_t node_i
         struct list_node *node = &list->nodes[i];
         if (node->id == node_id && node->state == LIST_WAITING) {
             /* A page that is not the last and goes nowhere would be asked for for ever. */
-            if (!end && (sgn_bytes_compare(after, list_after(op)) <= 0 ||
-                         after.count > SGN_KEY_BYTES_MAX)) {
+            if (!page_valid(items) ||
+                (!end && (sgn_bytes_compare(after, list_after(op)) <= 0 ||
+                          after.count > SGN_KEY_BYTES_MAX))) {
                 list_again(engine, op, SGN_ERR_PROTOCOL, node_id);
                 return;
             }
