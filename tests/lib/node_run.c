@@ -318,6 +318,11 @@ void run_close(struct run_conn *conn)
     free(conn);
 }
 
+int run_conn_fd(const struct run_conn *conn)
+{
+    return conn->fd;
+}
+
 void run_send_raw(struct run_conn *conn, const void *ptr, size_t bytes)
 {
     const uint8_t *at = ptr;

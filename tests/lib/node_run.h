@@ -65,6 +65,7 @@ struct run_conn;
 struct run_conn *run_dial(const struct run_ring *ring, uint32_t node); /* Socket only. */
 struct run_conn *run_open(const struct run_ring *ring, uint32_t node); /* And HELLO. */
 void run_close(struct run_conn *conn);
+int run_conn_fd(const struct run_conn *conn);
 void run_send_raw(struct run_conn *conn, const void *ptr, size_t bytes);
 void run_send(struct run_conn *conn, const struct sgn_msg *msg);
 /* The next message, valid until the next call; false when the node closed the connection. */
