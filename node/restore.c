@@ -139,7 +139,18 @@ enum sgn_err sgn_driver_check_ring(struct sgn_driver *driver, char *error, size_
         }
         free(raw);
     }
-    if (err != SGN_OK) {
+    if (err == SGN_ERR_DISK_FULL) {
+        struct sgn_store_stats stats;
+        sgn_store_stats(driver->store, &stats);
+        (void)snprintf(
+            error,
+            error_bytes,
+            "the data directory %.200s cannot be used: %llu MiB are free on its disk, and "
+            "store.disk_reserve is to leave %llu MiB; free space or lower the reserve",
+            driver->config->data,
+            (unsigned long long)(stats.free_bytes >> 20),
+            (unsigned long long)(driver->config->disk_reserve_bytes >> 20));
+    } else if (err != SGN_OK) {
         (void)snprintf(error,
                        error_bytes,
                        "the data directory %.200s cannot be used: %s",

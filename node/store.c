@@ -193,7 +193,8 @@ void sgn_store_stats(struct sgn_store *store, struct sgn_store_stats *stats)
     switch (stats->state) {
     case SGN_STORE_RUNNING: stats->state_text = "takes writes"; break;
     case SGN_STORE_FULL:
-        stats->state_text = "the disk is full: writes are refused until space is freed";
+        stats->state_text = "the disk is full down to its reserve (store.disk_reserve): writes are "
+                            "refused until space is freed";
         break;
     case SGN_STORE_STOPPED: stats->state_text = store->stop_text; break;
     }
