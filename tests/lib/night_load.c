@@ -61,7 +61,7 @@ struct night {
     uint32_t node_count;
     enum night_scope scope;
     _Atomic uint32_t order; /* Raised with every mode; enum mode in the low bits. */
-    _Atomic uint32_t idle; /* Lanes that did what the mode asks. */
+    _Atomic uint32_t idle;  /* Lanes that did what the mode asks. */
     _Atomic uint64_t acks;
     struct lane lanes[LANES];
 };
