@@ -235,15 +235,17 @@ static int run_against(const struct settings *s, struct sgn_load *load, uint32_t
             print_row("echo", connections, &floor_result, true);
             ratios[round] = cpu_per_op(&ring) / cpu_per_op(&floor_result);
         } else {
+            /* What the request brought is the record that has to be made durable. */
             struct sgn_probe_options probe = {s->directory, s->load.seconds, connections,
-                                              s->load.value_bytes};
+                                              ring.request_bytes};
             struct sgn_probe_result raw;
             if (!sgn_probe_run(&probe, &raw, &why)) {
                 (void)fprintf(stderr, "kv-bench: %s\n", why.text);
                 return 1;
             }
-            (void)printf("%-10s %5u %10.0f records/s at %.0f syncs/s\n", "raw sync", connections,
-                         raw.records_per_second, raw.syncs_per_second);
+            (void)printf("%-10s %5u %10.0f records of %u bytes per s, %.0f syncs/s\n", "raw sync",
+                         connections, raw.records_per_second, probe.record_bytes,
+                         raw.syncs_per_second);
             ratios[round] = (double)ring.writes.count / ring.seconds / raw.records_per_second;
         }
     }
