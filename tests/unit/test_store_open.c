@@ -1,9 +1,8 @@
 /* What a start finds in its directory, and what it makes of it. */
-#include <rocksdb/c.h>
 #include <sys/wait.h>
 
-#include "ring/net/crc.h"
 #include "tests/lib/store_fixture.h"
+#include "tests/lib/store_raw.h"
 
 TestSuite(store_open, .init = setup, .fini = teardown);
 
@@ -106,40 +105,10 @@ Test(store_open, garbage_at_the_end_of_the_log)
     cr_assert_eq(sgn_store_close(store), SGN_OK);
 }
 
-/* Changes one raw META or DATA entry behind the store's back. */
-static void raw_put(const char *family,
-                    const char *key,
-                    size_t key_bytes,
-                    const uint8_t *value,
-                    size_t value_bytes,
-                    bool add_family)
+static void spoil(const char *family, struct sgn_bytes key, struct sgn_bytes raw, bool add_family)
 {
-    static const char *const names[] = {"default", "data", "tree", "hints", "meta"};
-    rocksdb_options_t *options = rocksdb_options_create();
-    const rocksdb_options_t *each[5] = {options, options, options, options, options};
-    rocksdb_column_family_handle_t *handles[5];
-    char *message = NULL;
-    rocksdb_t *db =
-        rocksdb_open_column_families(options, directory, 5, names, each, handles, &message);
+    char *message = raw_put(directory, family, key, raw, add_family);
     cr_assert_null(message, "%s", message);
-    rocksdb_writeoptions_t *how = rocksdb_writeoptions_create();
-    for (int i = 0; i < 5; i++) {
-        if (strcmp(names[i], family) == 0) {
-            rocksdb_put_cf(
-                db, how, handles[i], key, key_bytes, (const char *)value, value_bytes, &message);
-        }
-    }
-    if (add_family) {
-        rocksdb_column_family_handle_destroy(
-            rocksdb_create_column_family(db, options, "future", &message));
-    }
-    cr_assert_null(message, "%s", message);
-    for (int i = 0; i < 5; i++) {
-        rocksdb_column_family_handle_destroy(handles[i]);
-    }
-    rocksdb_close(db);
-    rocksdb_writeoptions_destroy(how);
-    rocksdb_options_destroy(options);
 }
 
 Test(store_open, refused_directories)
@@ -174,19 +143,15 @@ Test(store_open, refused_directories)
     cr_assert_eq(sgn_store_close(store), SGN_OK);
 
     /* A newer format: a number in the identity, or a family unknown here. */
-    struct sgn_bytes key = sgn_bytes_of("\0identity", 9);
-    uint8_t raw[20] = {2, 0, 0, 0, 'n', 'e', 'w'};
-    uint32_t crc = sgn_crc32c(sgn_crc32c(0, key), sgn_bytes_of(raw, 16));
-    struct sgn_sink sink = sgn_sink_of(raw + 16, 4);
-    sgn_sink_uint(&sink, crc, 4);
-    raw_put("meta", key.ptr, key.count, raw, sizeof(raw), false);
+    char *message = raw_put_newer(directory);
+    cr_assert_null(message, "%s", message);
     options = options_of("unit", 3);
     cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
     cr_assert_not_null(strstr(error, "format 2"), "%s", error);
-    raw[0]++; /* Now its checksum is wrong: damaged, not new. */
-    raw_put("meta", key.ptr, key.count, raw, sizeof(raw), false);
+    /* With a wrong checksum it is damaged, not new. */
+    spoil("meta", sgn_bytes_of("\0identity", 9), sgn_bytes_of("\3\0\0\0new\1\2\3\4", 11), false);
     cr_assert_eq(open_bad(&options), SGN_ERR_CORRUPT);
-    raw_put("none", "", 0, raw, 0, true);
+    spoil("none", text(""), text(""), true);
     cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
 
     teardown(); /* A directory of something else stays as it is. */
@@ -207,8 +172,8 @@ Test(store_open, corrupt_records)
     cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text("bad"), text("value")), SGN_OK);
     cr_assert_eq(put_one(store, SGN_FAMILY_DATA, text("good"), text("value")), SGN_OK);
     cr_assert_eq(sgn_store_close(store), SGN_OK);
-    raw_put("data", "bad", 3, (const uint8_t *)"valuf\1\2\3\4", 9, false);
-    raw_put("data", "short", 5, (const uint8_t *)"v", 1, false);
+    spoil("data", text("bad"), sgn_bytes_of("valuf\1\2\3\4", 9), false);
+    spoil("data", text("short"), text("v"), false);
 
     store = open_good();
     struct sgn_store_value value;
