@@ -41,7 +41,7 @@ install_missing()
         if missing=$(dpkg-checkbuilddeps -P "$profiles" debian/control 2>&1); then
             return 0
         fi
-        missing=${missing#*: error: }
+        missing=${missing##*dependencies: }
     fi
     if ! command -v apt-get >/dev/null; then
         die "Signet builds on Debian 12 and this machine has no apt-get; install by hand: $missing"
