@@ -1,7 +1,8 @@
 /* client/cli/cli.h - what the commands of kv-cli share.
  *
- * A command is a row of a table (name, arguments, flags, help, function); the table makes the parser,
- * the help, the completion and the man page. Output goes to stdout, words to people to stderr. */
+ * A command is a row of a table (name, arguments, flags, help, function); the table makes the
+ * parser, the help, the completion and the man page. Output goes to stdout, words to people to
+ * stderr. */
 #ifndef SGN_CLI_H
 #define SGN_CLI_H
 
@@ -73,7 +74,8 @@ extern const struct cli_flag cli_global_flags[];
 int cli_run(struct cli *cli, char **words, uint32_t count);
 /* The flag's value, "" for a bare flag that is there, NULL when it is not. `name` with dashes. */
 const char *cli_flag(const struct cli_call *call, const char *name);
-/* A number flag: false and a sentence when it is none or out of range; *out untouched when absent. */
+/* A number flag: false and a sentence when it is none or out of range; *out untouched when
+ * absent. */
 bool cli_flag_number(
     const struct cli_call *call, const char *name, uint32_t least, uint32_t most, uint32_t *out);
 /* "500ms", "2s", "1m". */
@@ -119,7 +121,8 @@ bool cli_unbase64(struct sgn_bytes text, uint8_t *out, size_t *count);
 
 struct cli_progress { /* A bar on stderr, only on a terminal. */
     const char *what;
-    uint64_t done, total, bytes; /* total 0: not known. */
+    uint64_t done, bytes; /* Keys, and bytes of their values. */
+    uint64_t at, total;   /* How far it is, in any unit; total 0: not known. */
     uint64_t began_ms, drawn_ms;
     bool on;
 };

@@ -1,7 +1,7 @@
 /* client/cli/cli_bulk.h - many requests under way at once, for import and export.
  *
- * bulk_take waits for a free item, the caller begins an operation on its request, bulk_start sends it.
- * Callbacks come on the library's thread and only put the item back, under the lock. */
+ * bulk_take waits for a free item, the caller begins an operation on its request, bulk_start sends
+ * it. Callbacks come on the library's thread and only put the item back, under the lock. */
 #ifndef SGN_CLI_BULK_H
 #define SGN_CLI_BULK_H
 

@@ -174,7 +174,7 @@ int cli_nodes(struct cli *cli, const struct cli_call *call)
     return CLI_DONE;
 }
 
-/* --- status ------------------------------------------------------------------------------------ */
+/* --- status ----------------------------------------------------------------------------------- */
 
 /* The number at object.first.second, 0 when it is not there. */
 static double number_at(const json_t *object, const char *first, const char *second)
@@ -217,8 +217,8 @@ static void print_node(const struct cli *cli, const struct sgn_node_info *node, 
                  node->address,
                  number_at(view, "store", "keys_estimate"),
                  cli_size((uint64_t)number_at(view, "store", "disk_bytes")),
-                 number_at(view, "counts", "hints_held"),
-                 number_at(view, "counts", "divergent_partitions"),
+                 number_at(view, "engine", "hints_held"),
+                 number_at(view, "engine", "divergent_partitions"),
                  number_at(view, "uptime_ms", NULL) / 1000);
 }
 
@@ -241,8 +241,8 @@ static void judge(struct verdict *verdict, const struct sgn_node_info *node, con
                        node->id);
         return;
     }
-    verdict->hints += number_at(view, "counts", "hints_held");
-    verdict->divergent += number_at(view, "counts", "divergent_partitions");
+    verdict->hints += number_at(view, "engine", "hints_held");
+    verdict->divergent += number_at(view, "engine", "divergent_partitions");
     const char *word = text_at(view, "verdict");
     if (word[0] != '\0' && strcmp(word, "healthy") != 0 && verdict->troubled++ == 0) {
         (void)snprintf(verdict->reason,

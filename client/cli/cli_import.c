@@ -1,7 +1,7 @@
 /* client/cli/cli_import.c - import: lines of a file, files of a directory, or an earlier export.
  *
  * Requests go out asynchronously, at most --parallel under way. A key that fails does not stop the
- * rest; how many failed, and the first few by name, is told at the end, and the exit code says so. */
+ * rest; how many failed, and the first few by name, is told at the end; the exit code says so. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -65,6 +65,7 @@ static void import_lines(struct import *job, FILE *in, const char *name)
     size_t cap = 0;
     ssize_t count = 0;
     while ((count = getline(&line, &cap, in)) >= 0) {
+        job->bulk.bar.at += (uint64_t)count;
         count -= count > 0 && line[count - 1] == '\n';
         if (count == 0) {
             continue; /* An empty line has no key. */
@@ -115,6 +116,7 @@ static void import_jsonl(struct import *job, FILE *in, const char *name)
     ssize_t count = 0;
     for (uint64_t number = 1; (count = getline(&line, &cap, in)) >= 0; number++) {
         char place[320];
+        job->bulk.bar.at += (uint64_t)count;
         (void)snprintf(place, sizeof(place), "%.256s:%llu", name, (unsigned long long)number);
         json_error_t error;
         json_t *object = json_loadb(line, (size_t)count, JSON_ALLOW_NUL, &error);
@@ -243,6 +245,9 @@ static bool import_from(struct import *job, const char *from, const char *format
     if (in == NULL) {
         cli_error(job->cli, SGN_ERR_INVALID, "%s: %s", from, strerror(errno));
         return false;
+    }
+    if (!is_stdin && S_ISREG(status.st_mode)) {
+        job->bulk.bar.total = (uint64_t)status.st_size;
     }
     if (strcmp(format, "jsonl") == 0) {
         import_jsonl(job, in, from);

@@ -14,7 +14,7 @@
 
 #define PORT_FIRST 7301u
 
-/* --- making configs ---------------------------------------------------------------------------- */
+/* --- making configs --------------------------------------------------------------------------- */
 
 /* Binds to find a port nobody has; the socket is closed again, so another program could take it in
  * between: signet-node then says so, and a second `up` chooses anew. */
@@ -109,7 +109,7 @@ static uint32_t configured(const struct local *local)
     }
 }
 
-/* --- commands ---------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static void print_seeds(const struct local *local)
 {

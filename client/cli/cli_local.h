@@ -1,8 +1,8 @@
 /* client/cli/cli_local.h - a ring on this machine: what its commands and its processes share.
  *
- * DIR holds node-N.conf, node-N.log, node-N.ready (while it runs: pid, node, listen, admin) and data-N.
- * Nothing else remembers anything, so a ring that was brought down, or whose nodes were killed, comes
- * up again by the same command with its data. */
+ * DIR holds node-N.conf, node-N.log, node-N.ready (while it runs: pid, node, listen, admin) and
+ * data-N. Nothing else remembers anything, so a ring that was brought down, or whose nodes were
+ * killed, comes up again by the same command with its data. */
 #ifndef SGN_CLI_LOCAL_H
 #define SGN_CLI_LOCAL_H
 

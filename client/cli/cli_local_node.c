@@ -1,4 +1,4 @@
-/* client/cli/cli_local_node.c - starting a node of the ring on this machine, finding and ending it. */
+/* client/cli/cli_local_node.c - one node of the ring on this machine: start, find, end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -258,15 +258,18 @@ void cli_progress_draw(struct cli_progress *bar)
     }
     bar->drawn_ms = now;
     double seconds = (double)(now - bar->began_ms) / 1000.0 + 0.001;
-    char cells[21] = "                    ";
-    for (uint64_t i = 0; bar->total > 0 && i < 20 && i * bar->total < bar->done * 20; i++) {
-        cells[i] = '#';
-    }
-    (void)fprintf(stderr, "\r%s [%s] %llu", bar->what, cells, (unsigned long long)bar->done);
+    (void)fprintf(stderr, "\r%s ", bar->what);
     if (bar->total > 0) {
-        (void)fprintf(stderr, "/%llu", (unsigned long long)bar->total);
+        uint64_t at = bar->at < bar->total ? bar->at : bar->total;
+        char cells[21] = "                    ";
+        memset(cells, '#', (size_t)(at * 20 / bar->total));
+        (void)fprintf(stderr, "[%s] %3.0f%%  ", cells, 100.0 * (double)at / (double)bar->total);
     }
-    (void)fprintf(stderr, "  %s  %.0f/s\x1b[K", cli_size(bar->bytes), (double)bar->done / seconds);
+    (void)fprintf(stderr,
+                  "%llu keys  %s  %.0f/s\x1b[K",
+                  (unsigned long long)bar->done,
+                  cli_size(bar->bytes),
+                  (double)bar->done / seconds);
 }
 
 void cli_progress_end(struct cli_progress *bar)
