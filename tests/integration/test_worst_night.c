@@ -2,7 +2,7 @@
  * writes (tests/lib/night_load.h). After each all nodes run again, the replicas must come together
  * by themselves, and every acknowledged write must be there. First a node alone, once with syncs
  * off: there the power cut must be seen to lose what was acknowledged.
- * test_worst_night [PROGRAM]: by default the signet-node of the same build. */
+ * test_worst_night [PROGRAM [SEED [STEPS]]]: by default the signet-node of the same build. */
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ring/core/err.h"
+#include "ring/core/prng.h"
 #include "tests/lib/night_load.h"
 #include "tests/lib/node_run.h"
 #include "tests/lib/powercut.h"
@@ -21,6 +22,7 @@
 #define ACKS        40u /* That show that the ring goes on. */
 #define PEER_ROUNDS (NODES - 1)
 #define PAUSE_MS    2500u
+#define STEPS       16u
 #define LOST_KEYS   100u
 #define ALL_MS      170u * 1000u /* The watchdog; the test itself is far quicker. */
 #define MIB         ((uint64_t)1 << 20)
@@ -300,6 +302,40 @@ static void phase_clean_stops(void)
     phase_end("a clean stop of each node in turn under load", NIGHT_NEW);
 }
 
+/* Nodes go down and come back at random, up to two at a time, without a rest in between. */
+static void phase_random(struct sgn_prng *prng, uint32_t steps)
+{
+    bool down[NODES + 1] = {false};
+    uint32_t down_count = 0;
+    for (uint32_t i = 0; i < steps; i++) {
+        uint32_t n = 1 + (uint32_t)sgn_prng_below(prng, NODES);
+        uint64_t kind = sgn_prng_below(prng, 4);
+        if (down[n]) {
+            node_start(&ring, n, NULL);
+            run_ready(&ring, n);
+        } else if (down_count == 2) {
+            continue;
+        } else if (kind == 0) {
+            stop_clean(n);
+        } else if (kind == 1) {
+            node_kill(n);
+            disk_keep(&ring, n);
+        } else {
+            node_kill(n);
+            (void)disk_cut(&ring, n, kind == 2 ? POWERCUT_UNDO_ENTRIES : POWERCUT_KEEP_ENTRIES);
+        }
+        down_count += down[n] ? -1u : 1u;
+        down[n] = !down[n];
+        night_await_acks(night, sgn_prng_below(prng, ACKS / 2));
+    }
+    for (uint32_t n = 1; n <= NODES; n++) {
+        if (down[n]) {
+            node_back(n);
+        }
+    }
+    phase_end("nodes go down and come back at random", NIGHT_ALL);
+}
+
 /* --- a node alone ---------------------------------------------------------------------------- */
 
 static void tell(bool good, const char *what)
@@ -396,7 +432,11 @@ int main(int argc, char **argv)
 {
     char seeds[256];
     const char *program = run_program(argc, argv);
-    (void)alarm(ALL_MS / 1000);
+    struct sgn_prng prng = {.state = argc > 2 ? strtoull(argv[2], NULL, 10) : run_now_ms()};
+    uint32_t steps = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : STEPS;
+    (void)printf("seed %llu (give it after the program to repeat the choices)\n",
+                 (unsigned long long)prng.state);
+    (void)alarm(argc > 3 ? 0 : ALL_MS / 1000);
     began_ms = run_now_ms();
     test_solo(program);
     ring_up(program, seeds, sizeof(seeds));
@@ -409,6 +449,7 @@ int main(int argc, char **argv)
     phase_silence();
     phase_new_disk();
     phase_clean_stops();
+    phase_random(&prng, steps);
     phase_end("in the end: every key through every node", NIGHT_ALL);
     night_pause(night);
     night_end(night);
