@@ -306,10 +306,13 @@ void sgn_put_written(struct sgn_engine *engine, struct sgn_op *op)
         return;
     }
     if (err == SGN_OK && op->result_digest == 0) {
-        /* A delete of what is not there: nothing to keep on anyone. */
-        sgn_op_reply(engine, op,
-                     (struct sgn_msg){.type = SGN_MSG_RESULT,
-                                      .context = sgn_buf_bytes(op->u.put.context)});
+        /* A delete of what is not there: nothing to keep on anyone. A stand-in has had its store note
+         * that, and time may have run out meanwhile. */
+        if (!op->replied) {
+            sgn_op_reply(engine, op,
+                         (struct sgn_msg){.type = SGN_MSG_RESULT,
+                                          .context = sgn_buf_bytes(op->u.put.context)});
+        }
         sgn_op_free(engine, op);
         return;
     }
