@@ -31,6 +31,7 @@ struct sim_options {
     uint32_t delay_us_max, loss_pm, duplicate_pm, reorder_pm; /* Per mille of messages. */
     uint32_t cut_pm, one_way_pm, crash_pm, clean_restart_pm;  /* Per mille of fault turns. */
     uint32_t disk_error_pm, disk_full_pm, rot_pm, clock_jump_pm, pool_refuse_pm, pause_pm;
+    uint32_t disk_stall_pm; /* Per mille of commits that take seconds. */
     uint32_t skew_ms_max;
     uint32_t value_bytes_max;
     bool inject_loss; /* The canary: drops one acknowledged write from every disk; must be seen. */
@@ -72,6 +73,8 @@ void sim_disk_clear(struct sim_disk *disk);
 void sim_disk_queue(struct sim_disk *disk, uint64_t token, const struct sgn_effect *effect);
 /* Makes the first `count` units durable and takes them from the queue. */
 void sim_disk_commit(struct sim_disk *disk, uint32_t count);
+/* Forgets the units that wait. */
+void sim_disk_queue_drop(struct sim_disk *disk);
 /* The power goes: a prefix of the queue may have reached the plate, the rest is gone. */
 void sim_disk_power_cut(struct sim_disk *disk, struct sgn_prng *prng);
 const struct sim_entry *sim_disk_find(const struct sim_disk *disk,
@@ -101,6 +104,7 @@ struct sim_write {
     enum sim_outcome outcome;
     bool seen; /* Some read returned it. */
     uint64_t began_us, ended_us;
+    uint64_t sent_us; /* Its last attempt. */
     uint32_t *overwrites; /* Writes whose values its context was read with. */
     uint32_t overwrite_count;
     struct sgn_vector context; /* The context itself; empty: none, or a blind put. */
@@ -109,6 +113,7 @@ struct sim_write {
 struct sim_history {
     struct sim_write writes[SIM_OPS_MAX];
     uint32_t count;
+    bool clocks_agree;   /* No skew, no jumps: stamps order as time does. */
     char violation[512]; /* The first one; empty while all is well. */
 };
 
@@ -125,8 +130,17 @@ uint32_t sim_history_begin(struct sim_history *history,
 /* Number of the write a value came from; notes a violation and returns UINT32_MAX when it is none, or
  * one of another key. Marks it as seen. */
 uint32_t sim_history_read(struct sim_history *history, uint32_t key, struct sgn_bytes value);
+/* A read of the key that began at `began_us` showed these writes, from R copies with R + W > N: no write
+ * acknowledged before it may be missing. */
+void sim_history_check_read(struct sim_history *history,
+                            uint32_t key,
+                            uint64_t began_us,
+                            const uint32_t *seen,
+                            uint32_t seen_count);
 void sim_violation(struct sim_history *history, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The number in a value, UINT32_MAX when it has none. */
+uint32_t sim_value_number(struct sgn_bytes value);
 /* Whether the write was acknowledged and nothing accounts for its absence: it must be readable. */
 bool sim_history_needs(const struct sim_history *history, uint32_t number);
 /* After healing: what the key holds in the end, the same on all homes. */
@@ -171,6 +185,7 @@ struct sim_client {
     uint32_t key;
     uint32_t write; /* Number in the history, for PUT and DEL. */
     uint32_t attempts;
+    uint64_t began_us;
     bool uncertain; /* An earlier attempt may have had effect. */
     struct sgn_request_id id;
     uint8_t value[65536];
@@ -228,6 +243,14 @@ void sim_sweep(struct sim_world *world);
 /* Deep copy in one allocation, to be freed by free(). */
 struct sgn_msg *sim_msg_copy(const struct sgn_msg *msg);
 void sim_key_name(uint32_t key, char *out, size_t cap);
+/* The full key as bytes in `room`, SGN_FULL_KEY_BYTES_MAX of it. */
+struct sgn_bytes sim_full_key(uint32_t key, uint8_t *room);
+/* Every node is a home of every key and no copy rots: what W nodes hold, they hold. */
+bool sim_copies_are_exact(const struct sim_world *world);
+/* What a STORE may never do, looked at when it is asked for (sim_promise.c). */
+void sim_check_store(struct sim_world *world, uint32_t index, const struct sgn_effect *effect);
+/* A write that is being acknowledged now must be durable on W nodes. */
+void sim_check_acknowledged(struct sim_world *world, uint32_t number);
 
 /* Runs one seed. Returns true when no rule was broken. *hash is the same for the same options. */
 bool sim_run(const struct sim_options *options, uint64_t *hash, char *report, size_t report_cap);

@@ -9,6 +9,7 @@
 #define CLIENT_ATTEMPTS_MAX 4u
 #define CLIENT_WORK_US      200000000u /* Then no new request is begun. */
 
+#define WAITING_TOKEN UINT64_MAX /* Of a client about to send again. */
 #define SWEEP_TOKEN UINT64_MAX /* Of reads whose answers nobody waits for. */
 
 static void client_next(struct sim_world *world, struct sim_event *event);
@@ -49,6 +50,9 @@ static void client_send(struct sim_world *world, uint32_t index)
         event.msg.context = sgn_bytes_of(client->context, client->context_bytes);
     }
     client->attempts++;
+    if (client->type == SGN_MSG_PUT || client->type == SGN_MSG_DEL) {
+        world->history.writes[client->write].sent_us = world->now_us;
+    }
     sim_feed(world, client->node, &event);
 }
 
@@ -103,6 +107,7 @@ static void client_begin(struct sim_world *world, uint32_t index)
                    : dice < 94 ? SGN_MSG_DEL
                                : SGN_MSG_LIST;
     client->attempts = 0;
+    client->began_us = world->now_us;
     client->uncertain = false;
     if (client->type == SGN_MSG_PUT || client->type == SGN_MSG_DEL) {
         client_choose_write(world, client);
@@ -128,13 +133,21 @@ static void client_finish(struct sim_world *world,
     next->token = 0;
 }
 
+/* Not at once: the refusal came out of a node's step, and its other effects are still to be done. */
+static void client_again(struct sim_world *world, struct sim_event *event)
+{
+    client_send(world, event->node);
+}
+
 static void client_retry_or_give_up(struct sim_world *world,
                                     struct sim_client *client,
                                     bool may_have_applied)
 {
     client->uncertain |= may_have_applied;
     if (client->attempts < CLIENT_ATTEMPTS_MAX && sgn_prng_chance(&world->prng, 700)) {
-        client_send(world, (uint32_t)(client - world->clients));
+        client->token = WAITING_TOKEN;
+        sim_schedule(world, 1 + sgn_prng_below(&world->prng, 1000), client_again)->node =
+            (uint32_t)(client - world->clients);
         return;
     }
     client_finish(world, client, SIM_FAILED); /* finish turns it to UNKNOWN when uncertain. */
@@ -237,9 +250,16 @@ void sim_client_reply(struct sim_world *world, uint64_t token, const struct sgn_
     if (msg->err == SGN_OK || (msg->err == SGN_ERR_NOT_FOUND && client->type == SGN_MSG_GET)) {
         if (client->type == SGN_MSG_GET) {
             learn_record(world, client, msg);
+            const struct sim_known *known = &client->known[client->key];
+            if (sim_copies_are_exact(world) &&
+                world->options.r + world->options.w > world->options.replicas) {
+                sim_history_check_read(
+                    &world->history, client->key, client->began_us, known->seen, known->seen_count);
+            }
         } else if (client->type == SGN_MSG_LIST) {
             check_page(world, msg);
         } else {
+            sim_check_acknowledged(world, client->write);
             learn_put(world, client, msg);
         }
         client_finish(world, client, SIM_APPLIED);

@@ -136,7 +136,7 @@ void sim_disk_commit(struct sim_disk *disk, uint32_t count)
     memmove(disk->queue, disk->queue + count, disk->queue_count * sizeof(disk->queue[0]));
 }
 
-static void queue_drop(struct sim_disk *disk)
+void sim_disk_queue_drop(struct sim_disk *disk)
 {
     for (uint32_t u = 0; u < disk->queue_count; u++) {
         free(disk->queue[u].bytes);
@@ -147,13 +147,13 @@ static void queue_drop(struct sim_disk *disk)
 void sim_disk_power_cut(struct sim_disk *disk, struct sgn_prng *prng)
 {
     sim_disk_commit(disk, (uint32_t)sgn_prng_below(prng, disk->queue_count + 1));
-    queue_drop(disk);
+    sim_disk_queue_drop(disk);
     disk->failed = false;
 }
 
 void sim_disk_clear(struct sim_disk *disk)
 {
-    queue_drop(disk);
+    sim_disk_queue_drop(disk);
     free(disk->queue);
     for (uint32_t f = 0; f < 4; f++) {
         struct sim_family *map = &disk->families[f];

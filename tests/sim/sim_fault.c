@@ -43,6 +43,7 @@ void sim_options_draw(struct sim_options *o, uint64_t seed)
     o->pool_refuse_pm = draw(&prng, 150, 20);
     o->pause_pm = draw(&prng, 300, 60);
     o->skew_ms_max = draw(&prng, 600, 3000);
+    o->disk_stall_pm = draw(&prng, 250, 60);
     o->value_bytes_max = sgn_prng_chance(&prng, 100) ? 40000 : 200;
 }
 
@@ -54,7 +55,7 @@ void sim_options_print(const struct sim_options *o, char *text, size_t cap)
         "seed=%llu nodes=%u replicas=%u partitions=%u r=%u w=%u clients=%u keys=%u ops=%u "
         "delay_us=%u loss=%u duplicate=%u reorder=%u cut=%u one_way=%u crash=%u "
         "clean_restart=%u disk_error=%u disk_full=%u rot=%u clock_jump=%u pool_refuse=%u "
-        "pause=%u skew_ms=%u value_bytes=%u",
+        "pause=%u skew_ms=%u value_bytes=%u disk_stall=%u",
         (unsigned long long)o->seed,
         o->nodes,
         o->replicas,
@@ -79,7 +80,8 @@ void sim_options_print(const struct sim_options *o, char *text, size_t cap)
         o->pool_refuse_pm,
         o->pause_pm,
         o->skew_ms_max,
-        o->value_bytes_max);
+        o->value_bytes_max,
+        o->disk_stall_pm);
 }
 
 static void peer_event(struct sim_world *world, uint32_t node, uint32_t peer, bool up)

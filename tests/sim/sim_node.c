@@ -162,29 +162,27 @@ static void disk_committed(struct sim_world *world, struct sim_event *done)
     }
     node->commit_scheduled = false;
     uint32_t count = node->disk.queue_count;
+    uint32_t kept = count;
     int err = SGN_OK;
     bool faults = !world->healing;
-    if (node->disk.failed ||
-        (faults && sgn_prng_chance(&world->prng, world->options.disk_error_pm))) {
-        node->disk.failed = true;
-        err = SGN_ERR_IO;
-    } else if (node->disk.full) {
-        err = SGN_ERR_DISK_FULL;
-    }
     uint64_t *tokens = malloc((count + 1) * sizeof(tokens[0]));
     SGN_ASSERT(tokens != NULL);
     for (uint32_t i = 0; i < count; i++) {
         tokens[i] = node->disk.queue[i].token;
     }
-    if (err == SGN_OK) {
-        sim_disk_commit(&node->disk, count);
-    } else {
-        struct sim_disk keep = node->disk; /* Refused units leave no trace. */
-        for (uint32_t i = 0; i < count; i++) {
-            free(keep.queue[i].bytes);
-        }
-        node->disk.queue_count = 0;
+    if (node->disk.failed) {
+        err = SGN_ERR_IO;
+        kept = 0;
+    } else if (faults && sgn_prng_chance(&world->prng, world->options.disk_error_pm)) {
+        err = SGN_ERR_IO; /* What the plate took before it broke, nobody is told. */
+        kept = (uint32_t)sgn_prng_below(&world->prng, (uint64_t)count + 1);
+        node->disk.failed = true;
+    } else if (node->disk.full) {
+        err = SGN_ERR_DISK_FULL; /* Leaves no trace. */
+        kept = 0;
     }
+    sim_disk_commit(&node->disk, kept);
+    sim_disk_queue_drop(&node->disk);
     uint32_t boot = node->boot;
     for (uint32_t i = 0; i < count && node->up && node->boot == boot; i++) {
         struct sgn_event event = {.type = SGN_EV_STORED, .token = tokens[i], .err = err};
@@ -249,11 +247,14 @@ static void perform_reply(struct sim_world *world, uint32_t index, const struct 
 static void perform_store(struct sim_world *world, uint32_t index, const struct sgn_effect *effect)
 {
     struct sim_node *node = &world->nodes[index];
+    sim_check_store(world, index, effect);
     sim_disk_queue(&node->disk, effect->token, effect);
     if (!node->commit_scheduled) {
         node->commit_scheduled = true;
+        bool stall = !world->healing && sgn_prng_chance(&world->prng, world->options.disk_stall_pm);
+        uint64_t delay = 80 + sgn_prng_below(&world->prng, stall ? 3000000 : 4000);
         struct sim_event *event =
-            sim_schedule(world, 80 + sgn_prng_below(&world->prng, 4000), disk_committed);
+            sim_schedule(world, delay, disk_committed);
         event->node = index;
         event->node_boot = node->boot;
     }

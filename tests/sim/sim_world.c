@@ -168,22 +168,12 @@ static bool at_rest(const struct sim_world *world)
     return homes_agree(world);
 }
 
-/* The full key as bytes in `room`, SGN_FULL_KEY_BYTES_MAX of it. */
-static struct sgn_bytes full_key_of(uint32_t key, uint8_t *room)
-{
-    char name[16];
-    sim_key_name(key, name, sizeof(name));
-    struct sgn_sink full = sgn_sink_of(room, SGN_FULL_KEY_BYTES_MAX);
-    sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(name), &full);
-    return sgn_sink_bytes(&full);
-}
-
 /* The disks themselves, not what the engines say: every home has the same bytes for every key. */
 static void check_final(struct sim_world *world)
 {
     for (uint32_t key = 0; key < world->options.keys; key++) {
         uint8_t room[SGN_FULL_KEY_BYTES_MAX];
-        struct sgn_bytes bytes = full_key_of(key, room);
+        struct sgn_bytes bytes = sim_full_key(key, room);
         uint32_t partition = sgn_partition_of(sgn_hash(bytes), world->ring.partition_count);
         uint32_t homes[SGN_REPLICAS_MAX];
         uint32_t count =
@@ -217,7 +207,7 @@ static void canary(struct sim_world *world)
 {
     for (uint32_t key = 0; key < world->options.keys; key++) {
         uint8_t room[SGN_FULL_KEY_BYTES_MAX];
-        struct sgn_bytes full = full_key_of(key, room);
+        struct sgn_bytes full = sim_full_key(key, room);
         bool matters = false;
         for (uint32_t i = 0; i < world->options.nodes && !matters; i++) {
             const struct sim_entry *entry =
@@ -263,6 +253,7 @@ bool sim_run(const struct sim_options *options, uint64_t *hash, char *report, si
     struct sim_world *world = calloc(1, sizeof(*world));
     SGN_ASSERT(world != NULL);
     world->options = *options;
+    world->history.clocks_agree = options->skew_ms_max == 0 && options->clock_jump_pm == 0;
     world->prng.state = options->seed;
     world_begin(world);
     sim_faults_begin(world);
