@@ -1,6 +1,18 @@
 /* The bucket table: requests that change it, and its way to the other nodes. */
 #include "ring/core/engine_inner.h"
 
+enum sgn_err sgn_bucket_missing(const struct sgn_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->ring->member_count; i++) {
+        const struct sgn_peer *peer = &engine->peers[i];
+        if (i != engine->self && peer->alive && peer->heard_any &&
+            peer->buckets_digest != engine->buckets_digest) {
+            return SGN_ERR_BUSY;
+        }
+    }
+    return SGN_ERR_NO_BUCKET;
+}
+
 #define ROWS_IN_A_STORE 4u
 _Static_assert(ROWS_IN_A_STORE <= SGN_EFFECT_WRITES_MAX, "one unit");
 

@@ -1,6 +1,6 @@
-/* Reading one key; protocol.md 5.1 and 8. R different answers are merged. An answer is a home's record
- * or its "never written", or a stand-in's hint; a stand-in without a hint knows nothing and abstains,
- * so that three dead homes read as unavailable, not as "no such key". */
+/* Reading one key; protocol.md 5.1 and 8. R different answers are merged. An answer is a home's
+ * record or its "never written", or a stand-in's hint; a stand-in without a hint knows nothing and
+ * abstains, so that three dead homes read as unavailable, not as "no such key". */
 #include "ring/core/engine_inner.h"
 
 static enum sgn_record_bodies get_form(const struct sgn_op *op)
@@ -199,7 +199,7 @@ static enum sgn_err get_check(struct sgn_engine *engine, const struct sgn_msg *m
     }
     *bucket = sgn_bucket_find(&engine->buckets, msg->bucket);
     if (*bucket == NULL) {
-        return SGN_ERR_NO_BUCKET;
+        return sgn_bucket_missing(engine);
     }
     if ((*bucket)->kind != SGN_BUCKET_AVAILABLE || (*bucket)->n > engine->ring->replica_count) {
         return SGN_ERR_UNSUPPORTED;
@@ -374,7 +374,8 @@ void sgn_get_answer(struct sgn_engine *engine, struct sgn_op *op, const struct s
     get_advance(engine, op);
 }
 
-/* A home's local read is always answered by the store, so the op may end only without one running. */
+/* A home's local read is always answered by the store, so the op may end only without one
+ * running. */
 void sgn_get_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     bool changed = sgn_op_judge_targets(engine, op);

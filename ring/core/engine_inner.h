@@ -82,7 +82,8 @@ struct sgn_target *sgn_op_target(struct sgn_op *op, uint32_t node);
 /* NULL when the op has no room for more. */
 struct sgn_target *sgn_op_add_target(struct sgn_engine *engine, struct sgn_op *op, uint32_t node,
                                      uint32_t slot);
-/* Marks WAITING targets that went down FAILED, and those silent too long LATE. True if any changed. */
+/* Marks WAITING targets that went down FAILED, and those silent too long LATE. True if any
+ * changed. */
 bool sgn_op_judge_targets(struct sgn_engine *engine, struct sgn_op *op);
 uint32_t sgn_op_targets_in(const struct sgn_op *op, enum sgn_target_state state);
 void sgn_op_reply(struct sgn_engine *engine, struct sgn_op *op, struct sgn_msg msg);
@@ -128,9 +129,14 @@ void sgn_locks_clear(struct sgn_engine *engine);
 /* engine.c: the op's keyed write has ended; op->write.err says how, op->result is the record. */
 void sgn_written(struct sgn_engine *engine, struct sgn_op *op);
 
+/* engine_bucket.c: why a live bucket of that name is not here: NO_BUCKET, or BUSY while a peer is
+ * known to have another table, for then this node may only not have heard of it yet. */
+enum sgn_err sgn_bucket_missing(const struct sgn_engine *engine);
+
 /* engine_put.c */
 void sgn_put_request(struct sgn_engine *engine, const struct sgn_event *event);
-/* `shared`: the record that goes out holds changes of other puts too, so their copies are its copies. */
+/* `shared`: the record that goes out holds changes of other puts too, so their copies are its
+ * copies. */
 void sgn_put_minted(struct sgn_engine *engine, struct sgn_op *op, bool shared);
 void sgn_put_written(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_put_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);

@@ -9,7 +9,7 @@ enum sgn_err sgn_list_check(struct sgn_engine *engine, const struct sgn_msg *msg
         return SGN_ERR_INVALID;
     }
     *bucket = sgn_bucket_find(&engine->buckets, msg->bucket);
-    return *bucket == NULL ? SGN_ERR_NO_BUCKET
+    return *bucket == NULL ? sgn_bucket_missing(engine)
            : (*bucket)->n > engine->ring->replica_count ? SGN_ERR_UNSUPPORTED
                                                          : SGN_OK;
 }

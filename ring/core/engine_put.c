@@ -1,9 +1,9 @@
-/* Coordinating a put or delete; protocol.md 8. One *slot* for each of the N homes: its copy is kept by
- * the home itself or by a stand-in that holds it as a hint for the home.
+/* Coordinating a put or delete; protocol.md 8. One *slot* for each of the N homes: its copy is kept
+ * by the home itself or by a stand-in that holds it as a hint for the home.
  *
  * Replies once: OK when W different nodes hold the record durably, an error when that cannot come
- * about any more or time is up. Then goes on until every slot has a copy or nobody is left to ask; a
- * slot without any copy gets a hint of the coordinator's own. */
+ * about any more or time is up. Then goes on until every slot has a copy or nobody is left to ask;
+ * a slot without any copy gets a hint of the coordinator's own. */
 #include "ring/core/engine_inner.h"
 
 /* Names the homes that do not hold their copy: "2 of 3 copies; missing node 3, 5". */
@@ -45,7 +45,7 @@ static enum sgn_err put_check(struct sgn_engine *engine, const struct sgn_msg *m
     }
     *bucket = sgn_bucket_find(&engine->buckets, msg->bucket);
     if (*bucket == NULL) {
-        return SGN_ERR_NO_BUCKET;
+        return sgn_bucket_missing(engine);
     }
     if ((*bucket)->kind != SGN_BUCKET_AVAILABLE || (*bucket)->n > engine->ring->replica_count) {
         return SGN_ERR_UNSUPPORTED;
@@ -94,8 +94,8 @@ void sgn_put_request(struct sgn_engine *engine, const struct sgn_event *event)
         .has_context = (msg->flags & SGN_PUT_HAS_CONTEXT) != 0,
         .forwarded = msg->forwarded,
         .id = msg->id,
-        /* Fixed where the request enters the ring: a copy of it that is delayed on its way to a home
-         * then overwrites nothing that was written after it (record.h). */
+        /* Fixed where the request enters the ring: a copy of it that is delayed on its way to a
+         * home then overwrites nothing that was written after it (record.h). */
         .stamp = msg->forwarded && msg->stamp != 0 ? msg->stamp
                                                    : sgn_hlc_now(&engine->hlc, engine->wall_ms),
     };
@@ -278,8 +278,8 @@ void sgn_put_minted(struct sgn_engine *engine, struct sgn_op *op, bool shared)
     }
 }
 
-/* A mint that was refused had no effect: another home may be able where this one is not. A home that
- * the put was passed to before, and that went silent, may have taken it all the same. */
+/* A mint that was refused had no effect: another home may be able where this one is not. A home
+ * that the put was passed to before, and that went silent, may have taken it all the same. */
 static void put_refused(struct sgn_engine *engine, struct sgn_op *op, int err)
 {
     bool other_may = err == SGN_ERR_CORRUPT || err == SGN_ERR_BUSY || err == SGN_ERR_IO ||
@@ -306,8 +306,8 @@ void sgn_put_written(struct sgn_engine *engine, struct sgn_op *op)
         return;
     }
     if (err == SGN_OK && op->result_digest == 0) {
-        /* A delete of what is not there: nothing to keep on anyone. A stand-in has had its store note
-         * that, and time may have run out meanwhile. */
+        /* A delete of what is not there: nothing to keep on anyone. A stand-in has had its store
+         * note that, and time may have run out meanwhile. */
         if (!op->replied) {
             sgn_op_reply(engine, op,
                          (struct sgn_msg){.type = SGN_MSG_RESULT,

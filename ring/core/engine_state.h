@@ -1,12 +1,12 @@
-/* ring/core/engine_state.h - the engine's memory, plain, for its own files and for drivers that place
- * it. Only the engine_*.c files write it.
+/* ring/core/engine_state.h - the engine's memory, plain, for its own files and for drivers that
+ * place it. Only the engine_*.c files write it.
  *
  *   request ──> op slot ──> keyed write (lock) ──> LOAD, apply up to 16 intents, one STORE
  *                  │                                   └─> REPL_PUT to the other replicas meanwhile
  *                  └─> targets: who was asked, who answered, who stands in for whom
  *
- * An *op* is anything that waits: a client's request, a replica's part in one, a hand-over, a repair.
- * It is named by (slot, generation); a number of a former life of the slot names nothing.
+ * An *op* is anything that waits: a client's request, a replica's part in one, a hand-over, a
+ * repair. It is named by (slot, generation); a number of a former life of the slot names nothing.
  * A *lock* is one key under change in one *space*: 0 is the node's own data, another number is the
  * home the hint is kept for. */
 #ifndef SGN_CORE_ENGINE_STATE_H
@@ -33,7 +33,7 @@
 #define SGN_TREE_ROUND_LEAVES 64u    /* Leaves followed up in one round. */
 #define SGN_TREE_PAGE_ITEMS 512u
 #define SGN_LIST_TRIES_MAX 3u
-#define SGN_BUCKET_SETTLE_MS 1000u   /* How long a bucket change waits for peers to show it. */
+#define SGN_BUCKET_SETTLE_MS 1800u   /* How long a bucket change waits for peers to show it. */
 #define SGN_BUCKETS_SEND_MS 500u     /* The whole table goes to one peer no more often. */
 #define SGN_STORE_RETRY_MS 1000u
 #define SGN_LOG_EVERY_MS 5000u
@@ -54,8 +54,8 @@ _Static_assert(SGN_COMBINE_MAX * SGN_REPLICAS_MAX + SGN_REPLICAS_MAX < SGN_FX_RO
 _Static_assert(SGN_TREE_ANSWER_MAX * (8u * SGN_TREE_LEAVES + 16u) <= SGN_PAGE_BYTES_MAX,
                "an answer is a page");
 
-/* Counted bytes from the pool. Dropped ones are freed at the start of the next step, because effects
- * may point into them. */
+/* Counted bytes from the pool. Dropped ones are freed at the start of the next step, because
+ * effects may point into them. */
 struct sgn_buf {
     struct sgn_buf *next;
     uint32_t refs;
@@ -257,9 +257,10 @@ struct sgn_lock {
 /* Generation of one of this node's two actors: it mints in its data (home) and in hints (guest).
  *
  * record.h: an actor may mint a dot only on a record that holds all its earlier dots of that key.
- * Three things break that, and each is followed by a new generation, made durable before it is used:
- * the store refused a minted record which replicas may have taken; a corrupt record was replaced by
- * what others had; a full hint with dots of the guest actor was handed over and deleted. */
+ * Three things break that, and each is followed by a new generation, made durable before it is
+ * used: the store refused a minted record which replicas may have taken; a corrupt record was
+ * replaced by what others had; a full hint with dots of the guest actor was handed over and
+ * deleted. */
 struct sgn_generation {
     uint32_t value;
     bool raise_wanted; /* No minting until `value + 1` is durable. */
