@@ -1,9 +1,9 @@
 /* tests/sim/sim.h - a whole ring in one process, from one seed.
  *
  * The nodes run the engine of ring/core as compiled for the daemon. Everything around it is made
- * here: a network that delays, loses, doubles, reorders and cuts (also one way only), disks that lose
- * what was not synced, fail, fill up and rot, clocks that are wrong and jump, nodes that crash at any
- * event and come back. Time is virtual and in microseconds; nothing waits.
+ * here: a network that delays, loses, doubles, reorders and cuts (also one way only), disks that
+ * lose what was not synced, fail, fill up and rot, clocks that are wrong and jump, nodes that crash
+ * at any event and come back. Time is virtual and in microseconds; nothing waits.
  *
  * A run has two phases. In the first, the faults the seed drew are at work while clients read and
  * write. In the second all is healed and the ring must come to rest. The checker (sim_check.c) only
@@ -21,6 +21,7 @@
 #define SIM_NODES_MAX         7u
 #define SIM_CLIENTS_MAX       6u
 #define SIM_KEYS_MAX          16u
+#define SIM_DEPTH_MAX 16u
 #define SIM_OPS_MAX           1500u
 #define SIM_WRITES_OF_KEY_MAX 1500u
 
@@ -127,11 +128,11 @@ uint32_t sim_history_begin(struct sim_history *history,
                            uint32_t seen_count,
                            struct sgn_bytes context,
                            uint64_t now_us);
-/* Number of the write a value came from; notes a violation and returns UINT32_MAX when it is none, or
- * one of another key. Marks it as seen. */
+/* Number of the write a value came from; notes a violation and returns UINT32_MAX when it is none,
+ * or one of another key. Marks it as seen. */
 uint32_t sim_history_read(struct sim_history *history, uint32_t key, struct sgn_bytes value);
-/* A read of the key that began at `began_us` showed these writes, from R copies with R + W > N: no write
- * acknowledged before it may be missing. */
+/* A read of the key that began at `began_us` showed these writes, from R copies with R + W > N: no
+ * write acknowledged before it may be missing. */
 void sim_history_check_read(struct sim_history *history,
                             uint32_t key,
                             uint64_t began_us,
@@ -225,6 +226,8 @@ struct sim_world {
     uint32_t rotten_node;
     uint64_t messages, crashes, acked, refused;
     struct sim_history history;
+    uint32_t depth; /* Of engine steps under way, one inside the other. */
+    struct sgn_effects *effects[SIM_DEPTH_MAX];
 };
 
 struct sim_event *sim_schedule(struct sim_world *world,

@@ -1,13 +1,13 @@
 /* tests/sim/sim_check.c - the oracle: what was written, what was seen, what must still be there.
  *
  * The promise checked (protocol.md 8): an acknowledged value of an available bucket is in the end
- * either readable or causally overwritten. "Overwritten" is judged without version vectors: the first
- * write that covers a value must have been given a context read together with that value, so it is
- * enough to know, of every write, which values its context was read with.
+ * either readable or causally overwritten. "Overwritten" is judged without version vectors: the
+ * first write that covers a value must have been given a context read together with that value, so
+ * it is enough to know, of every write, which values its context was read with.
  *
- * The other way round, a sibling that an acknowledged write's context covers must not be there in the
- * end. That is judged by dot, not by value: a put that was sent again may have been minted twice, and a
- * context that was read with the one copy leaves the other (ring/core/record.h). */
+ * The other way round, a sibling that an acknowledged write's context covers must not be there in
+ * the end. That is judged by dot, not by value: a put that was sent again may have been minted
+ * twice, and a context that was read with the one copy leaves the other (ring/core/record.h). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,8 +100,8 @@ static bool accounted_for(const struct sim_history *history, uint32_t victim)
         if (i == victim || by->key != lost->key || by->outcome == SIM_FAILED) {
             continue;
         }
-        /* It drops nothing that was written after it entered the ring, however late it takes effect;
-         * where clocks disagree only that it had not ended before is known. */
+        /* It drops nothing that was written after it entered the ring, however late it takes
+         * effect; where clocks disagree only that it had not ended before is known. */
         bool late_enough = history->clocks_agree ? by->sent_us + STAMP_US >= lost->began_us
                                                  : by->outcome != SIM_APPLIED ||
                                                        by->ended_us >= lost->began_us;

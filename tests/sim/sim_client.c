@@ -1,4 +1,5 @@
-/* tests/sim/sim_client.c - clients: one request at a time each, on few keys, so that they collide. */
+/* tests/sim/sim_client.c - clients: one request at a time each, on few keys, so that they
+ * collide. */
 #include <stdio.h>
 
 #include "ring/core/check.h"
@@ -133,7 +134,8 @@ static void client_finish(struct sim_world *world,
     next->token = 0;
 }
 
-/* Not at once: the refusal came out of a node's step, and its other effects are still to be done. */
+/* Not at once: the refusal came out of a node's step, and its other effects are still to be
+ * done. */
 static void client_again(struct sim_world *world, struct sim_event *event)
 {
     client_send(world, event->node);

@@ -7,8 +7,8 @@
 #define FAULT_TURN_US 150000u
 #define RECONNECT_US  60000u
 
-/* Most seeds have some faults and not others: a fault that is always there hides what only its absence
- * would show ("swarm testing", Groce et al. 2012). */
+/* Most seeds have some faults and not others: a fault that is always there hides what only its
+ * absence would show ("swarm testing", Groce et al. 2012). */
 static uint32_t draw(struct sgn_prng *prng, uint32_t chance_pm, uint32_t most)
 {
     uint32_t strength = 1 + (uint32_t)sgn_prng_below(prng, most);

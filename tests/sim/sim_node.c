@@ -24,7 +24,7 @@ static void fold_bytes(struct sim_world *world, struct sgn_bytes bytes)
     fold(world, sum);
 }
 
-/* --- messages ---------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 struct sgn_msg *sim_msg_copy(const struct sgn_msg *msg)
 {
@@ -81,8 +81,8 @@ static void transmit(
     if (faults && sgn_prng_chance(&world->prng, o->loss_pm)) {
         return;
     }
-    /* A connection delivers once; doubling stands for what the ring itself sends twice. A put that is
-     * passed on is not among that: its two answers would be two outcomes of one request. */
+    /* A connection delivers once; doubling stands for what the ring itself sends twice. A put that
+     * is passed on is not among that: its two answers would be two outcomes of one request. */
     bool once = msg->type == SGN_MSG_PUT || msg->type == SGN_MSG_DEL;
     bool twice = !once && faults && sgn_prng_chance(&world->prng, o->duplicate_pm);
     uint32_t copies = twice ? 2 : 1;
@@ -101,7 +101,7 @@ static void transmit(
     }
 }
 
-/* --- one node's driver ------------------------------------------------------------------------- */
+/* --- one node's driver ------------------------------------------------------------------------ */
 
 static void disk_loaded(struct sim_world *world, struct sim_event *done)
 {
@@ -274,7 +274,11 @@ void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
     fold_bytes(world, event->msg.key);
     fold_bytes(world, event->msg.value);
 
-    struct sgn_effects *effects = malloc(sizeof(*effects)); /* A reply may feed another node. */
+    /* A reply may feed another node, so there is a list for each depth; they are large, so kept. */
+    SGN_ASSERT(world->depth < SIM_DEPTH_MAX);
+    struct sgn_effects **kept = &world->effects[world->depth++];
+    *kept = *kept == NULL ? malloc(sizeof(**kept)) : *kept;
+    struct sgn_effects *effects = *kept;
     SGN_ASSERT(effects != NULL);
     effects->count = 0;
     sgn_engine_step(node->engine, event, effects);
@@ -299,7 +303,7 @@ void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
             break;
         }
     }
-    free(effects);
+    world->depth--;
 }
 
 static void tick(struct sim_world *world, struct sim_event *due)

@@ -1,5 +1,6 @@
-/* tests/sim/sim_promise.c - promises that are looked at when they are made, on the disks themselves. What
- * is wrong only for a moment is often mended before the end of a run, and the end shows nothing. */
+/* tests/sim/sim_promise.c - promises that are looked at when they are made, on the disks
+ * themselves. What is wrong only for a moment is often mended before the end of a run, and the end
+ * shows nothing. */
 #include "ring/core/check.h"
 #include "ring/core/key.h"
 #include "tests/sim/sim.h"

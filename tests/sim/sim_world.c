@@ -7,7 +7,7 @@
 #include "ring/core/placement.h"
 #include "tests/sim/sim.h"
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static bool event_before(const struct sim_event *a, const struct sim_event *b)
 {
@@ -72,7 +72,7 @@ static void event_free(struct sim_event *event)
     free(event);
 }
 
-/* --- a run ------------------------------------------------------------------------------------- */
+/* --- a run ------------------------------------------------------------------------------------ */
 
 static void world_begin(struct sim_world *world)
 {
@@ -202,7 +202,8 @@ static void check_final(struct sim_world *world)
     }
 }
 
-/* Takes one key with an acknowledged, still readable value off every disk, behind everybody's back. */
+/* Takes one key with an acknowledged, still readable value off every disk, behind everybody's
+ * back. */
 static void canary(struct sim_world *world)
 {
     for (uint32_t key = 0; key < world->options.keys; key++) {
@@ -245,6 +246,9 @@ static void world_end(struct sim_world *world)
         event_free(world->heap[i]);
     }
     free(world->heap);
+    for (uint32_t i = 0; i < SIM_DEPTH_MAX; i++) {
+        free(world->effects[i]);
+    }
     sim_history_clear(&world->history);
 }
 
