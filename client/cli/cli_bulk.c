@@ -44,6 +44,7 @@ struct bulk_item *bulk_take(struct bulk *bulk)
     item->busy = true;
     bulk->busy++;
     bulk->bar.done = bulk->done;
+    bulk->bar.bytes = bulk->keep ? bulk->bar.bytes : bulk->bytes;
     (void)pthread_mutex_unlock(&bulk->lock);
     cli_progress_draw(&bulk->bar);
     (void)sgn_request_wait(item->request); /* For the callback that gave it back to return. */
@@ -71,8 +72,13 @@ static void item_done(struct bulk *bulk, struct bulk_item *item, int err)
     (void)pthread_mutex_lock(&bulk->lock);
     bulk->done++;
     item->err = err;
-    if (err != SGN_OK) {
-        if (bulk->failed++ < FAILURES_TOLD) {
+    if (err == SGN_OK ||
+        (bulk->keep && err == SGN_ERR_NOT_FOUND)) { /* Deleted since it was listed. */
+        bulk->bytes += item->value_count;
+    } else {
+        bool tell = bulk->failed++ < FAILURES_TOLD && !bulk->hopeless;
+        bulk->hopeless |= err == SGN_ERR_NO_BUCKET;
+        if (tell) {
             (void)cli_request_failed(bulk->cli, item->request);
         }
         bulk->first_exit = bulk->first_exit == 0 ? cli_exit_of(err) : bulk->first_exit;
@@ -103,6 +109,14 @@ void bulk_start(struct bulk *bulk, struct bulk_item *item)
     if (err != SGN_OK) {
         item_done(bulk, item, err);
     }
+}
+
+bool bulk_is_hopeless(struct bulk *bulk)
+{
+    (void)pthread_mutex_lock(&bulk->lock);
+    bool hopeless = bulk->hopeless;
+    (void)pthread_mutex_unlock(&bulk->lock);
+    return hopeless;
 }
 
 void bulk_finish(struct bulk *bulk)

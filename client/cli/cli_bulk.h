@@ -17,6 +17,7 @@ struct bulk_item {
     uint8_t key[SGN_LIMIT_KEY_BYTES];
     size_t key_count;
     uint8_t *value; /* Owned; freed when the item is given back. */
+    size_t value_count;
     int err;
     bool busy;
 };
@@ -25,9 +26,10 @@ struct bulk {
     struct cli *cli;
     struct bulk_item *items;
     uint32_t count, busy;
-    uint64_t done, failed;
-    int first_exit; /* Exit code of the first failure. */
-    bool keep;      /* Results are looked at by the caller: items stay with it until bulk_give. */
+    uint64_t done, failed, bytes; /* bytes: of the values of those that succeeded. */
+    int first_exit;               /* Exit code of the first failure. */
+    bool hopeless; /* Every further request would fail as one has: the bucket is not there. */
+    bool keep;     /* Results are looked at by the caller: items stay with it until bulk_give. */
     struct cli_progress bar;
     pthread_mutex_t lock;
     pthread_cond_t freed;
@@ -41,6 +43,8 @@ struct bulk_item *bulk_take(struct bulk *bulk);
 void bulk_give(struct bulk *bulk, struct bulk_item *item);
 /* Sends the item's request. Its failure is counted, and told for the first few. */
 void bulk_start(struct bulk *bulk, struct bulk_item *item);
+/* Whether to go on at all. */
+bool bulk_is_hopeless(struct bulk *bulk);
 /* Waits until nothing is under way. */
 void bulk_finish(struct bulk *bulk);
 void bulk_clear(struct bulk *bulk);

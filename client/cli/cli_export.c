@@ -190,12 +190,51 @@ static bool open_target(struct export *job, const char *to, const char *format)
     return true;
 }
 
+/* Whether the bucket can be listed: asked before a file that may be there already is emptied. */
+static int bucket_is_there(const struct export *job)
+{
+    struct sgn_request *request = cli_connect(job->cli) ? cli_request(job->cli) : NULL;
+    if (request == NULL) {
+        return CLI_FAILED;
+    }
+    sgn_request_list(request, job->bucket, job->prefix);
+    cli_apply(job->cli, request);
+    sgn_request_set_list_limit(request, 1);
+    int err = sgn_request_run(request);
+    int status = err == SGN_OK ? CLI_DONE : cli_request_failed(job->cli, request);
+    sgn_request_destroy(request);
+    return status;
+}
+
+static void print_summary(const struct cli *cli, const struct export *job)
+{
+    double seconds = (double)(cli_now_ms() - job->bulk.bar.began_ms) / 1000.0 + 0.001;
+    if (cli->format == CLI_JSON) { /* To stderr when stdout has the data. */
+        (void)fprintf(job->out == stdout ? stderr : stdout,
+                      "{\"schema\":1,\"written\":%llu,\"failed\":%llu,\"bytes\":%llu,"
+                      "\"with_siblings\":%llu,\"seconds\":%.3f}\n",
+                      (unsigned long long)job->written,
+                      (unsigned long long)job->bulk.failed,
+                      (unsigned long long)job->bulk.bar.bytes,
+                      (unsigned long long)job->siblings,
+                      seconds);
+    } else if (!cli->quiet) {
+        (void)fprintf(stderr,
+                      "wrote %llu keys, %s, in %.1f s (%.0f/s)%s\n",
+                      (unsigned long long)job->written,
+                      cli_size(job->bulk.bar.bytes),
+                      seconds,
+                      (double)job->written / seconds,
+                      job->siblings > 0 ? "; some have concurrent values, the newest was written"
+                                        : "");
+    }
+}
+
 int cli_export(struct cli *cli, const struct cli_call *call)
 {
     uint32_t parallel = 64;
     struct export job = {.cli = cli};
-    if (!cli_flag_number(call, "--parallel", 1, BULK_PARALLEL_MAX, &parallel) ||
-        !open_target(&job, call->args[1], cli_flag(call, "--format"))) {
+    if (!cli_flag_number(call, "--parallel", 1, BULK_PARALLEL_MAX, &parallel)) {
         return CLI_USAGE;
     }
     cli_split_key(call->args[0], &job.bucket, &job.prefix);
@@ -203,36 +242,24 @@ int cli_export(struct cli *cli, const struct cli_call *call)
         job.bucket = sgn_text(call->args[0]);
         job.prefix = sgn_text("");
     }
+    int status = bucket_is_there(&job);
+    if (status != CLI_DONE) {
+        return status;
+    }
+    if (!open_target(&job, call->args[1], cli_flag(call, "--format"))) {
+        return CLI_USAGE;
+    }
     if (!bulk_init(&job.bulk, cli, parallel, "export")) {
         return CLI_FAILED;
     }
     job.bulk.keep = true;
-    int status = export_all(&job);
+    status = export_all(&job);
     cli_progress_end(&job.bulk.bar);
-    double seconds = (double)(cli_now_ms() - job.bulk.bar.began_ms) / 1000.0 + 0.001;
     if (job.out != NULL && job.out != stdout && fclose(job.out) != 0 && status == CLI_DONE) {
         cli_error(cli, SGN_ERR_IO, "%s: %s", call->args[1], strerror(errno));
         status = CLI_FAILED;
     }
-    if (cli->format == CLI_JSON) { /* To stderr when stdout has the data. */
-        (void)fprintf(job.out == stdout ? stderr : stdout,
-                      "{\"schema\":1,\"written\":%llu,\"failed\":%llu,\"bytes\":%llu,"
-                      "\"with_siblings\":%llu,\"seconds\":%.3f}\n",
-                      (unsigned long long)job.written,
-                      (unsigned long long)job.bulk.failed,
-                      (unsigned long long)job.bulk.bar.bytes,
-                      (unsigned long long)job.siblings,
-                      seconds);
-    } else if (!cli->quiet) {
-        (void)fprintf(stderr,
-                      "wrote %llu keys, %s, in %.1f s (%.0f/s)%s\n",
-                      (unsigned long long)job.written,
-                      cli_size(job.bulk.bar.bytes),
-                      seconds,
-                      (double)job.written / seconds,
-                      job.siblings > 0 ? "; some have concurrent values, the newest was written"
-                                       : "");
-    }
+    print_summary(cli, &job);
     bulk_clear(&job.bulk);
     return status;
 }

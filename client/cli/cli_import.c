@@ -51,11 +51,11 @@ static void store(struct import *job, struct sgn_bytes key, uint8_t *value, size
     memcpy(item->key + prefix, key.ptr, key.count);
     item->key_count = prefix + key.count;
     item->value = value;
+    item->value_count = count;
     sgn_request_put(item->request,
                     job->bucket,
                     (struct sgn_bytes){item->key, item->key_count},
                     (struct sgn_bytes){value, count});
-    job->bulk.bar.bytes += count;
     bulk_start(&job->bulk, item);
 }
 
@@ -64,7 +64,7 @@ static void import_lines(struct import *job, FILE *in, const char *name)
     char *line = NULL;
     size_t cap = 0;
     ssize_t count = 0;
-    while ((count = getline(&line, &cap, in)) >= 0) {
+    while (!bulk_is_hopeless(&job->bulk) && (count = getline(&line, &cap, in)) >= 0) {
         job->bulk.bar.at += (uint64_t)count;
         count -= count > 0 && line[count - 1] == '\n';
         if (count == 0) {
@@ -114,7 +114,11 @@ static void import_jsonl(struct import *job, FILE *in, const char *name)
     char *line = NULL;
     size_t cap = 0;
     ssize_t count = 0;
-    for (uint64_t number = 1; (count = getline(&line, &cap, in)) >= 0; number++) {
+    for (uint64_t number = 1; !bulk_is_hopeless(&job->bulk); number++) {
+        count = getline(&line, &cap, in);
+        if (count < 0) {
+            break;
+        }
         char place[320];
         job->bulk.bar.at += (uint64_t)count;
         (void)snprintf(place, sizeof(place), "%.256s:%llu", name, (unsigned long long)number);
@@ -181,7 +185,8 @@ static void import_directory(struct import *job, int fd, char *path, uint32_t de
         (void)(directory == NULL ? close(fd) : closedir(directory));
         return;
     }
-    for (struct dirent *entry = NULL; (entry = readdir(directory)) != NULL;) {
+    for (struct dirent *entry = NULL;
+         !bulk_is_hopeless(&job->bulk) && (entry = readdir(directory)) != NULL;) {
         struct stat status;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
             continue;
@@ -291,19 +296,23 @@ int cli_import(struct cli *cli, const struct cli_call *call)
                      (unsigned long long)stored,
                      (unsigned long long)failed,
                      (unsigned long long)job.skipped,
-                     (unsigned long long)job.bulk.bar.bytes,
+                     (unsigned long long)job.bulk.bytes,
                      seconds);
     } else if (good && !cli->quiet) {
         (void)fprintf(stderr,
                       "stored %llu keys, %s, in %.1f s (%.0f/s)",
                       (unsigned long long)stored,
-                      cli_size(job.bulk.bar.bytes),
+                      cli_size(job.bulk.bytes),
                       seconds,
                       (double)stored / seconds);
-        (void)fprintf(stderr, failed > 0 ? "; %llu FAILED" : "", (unsigned long long)failed);
-        (void)fprintf(stderr,
-                      job.skipped > 0 ? "; %llu not regular files, skipped\n" : "\n",
-                      (unsigned long long)job.skipped);
+        if (failed > 0) {
+            (void)fprintf(stderr, "; %llu FAILED", (unsigned long long)failed);
+        }
+        if (job.skipped > 0) {
+            (void)fprintf(
+                stderr, "; %llu not regular files, skipped", (unsigned long long)job.skipped);
+        }
+        (void)fputc('\n', stderr);
     }
     int status = failed == 0 ? CLI_DONE : job.bulk.failed > 0 ? job.bulk.first_exit : CLI_FAILED;
     bulk_clear(&job.bulk);

@@ -17,7 +17,7 @@ const struct cli_command cli_commands[] = {
      "KEY...",
      1,
      CLI_ARGS_MAX,
-     "print the value of keys",
+     "print the value of keys; raw: the bytes of one after the other",
      "  kv-cli get default/greeting\n  kv-cli get words/ring --all\n",
      {{"--all", NULL, "every concurrent value, with its context"},
       {"--copies", "R", "ask R copies instead of the bucket's r"},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kv-cli against a ring of three: every command, every kind of bad input, its sentence and exit code.
-# usage: test_cli.sh BUILD_DIR
+# kv-cli against a ring of three: every command, every kind of bad input, its sentence and exit
+# code. usage: test_cli.sh BUILD_DIR
 set -euo pipefail
 
 build=$(cd "$1" && pwd)
@@ -32,7 +32,8 @@ expect() {
     fi
 }
 
-# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but what is wanted may take some time.
+# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but what is wanted may take some
+# time.
 settles() {
     local name=$1 wanted=$2 i out=""
     shift 2
@@ -47,14 +48,16 @@ settles() {
     printf 'FAILED %s: after 30 s it still printed: %s\n   wanted: %s\n' "$name" "$out" "$wanted"
 }
 
-# valid NAME COMMAND... : exit 0, and every line of its stdout is one JSON object. kv-cli's own import
-# is the judge: it reads lines of JSON, and tells those that are none from those without a key.
+# valid NAME COMMAND... : exit 0, and every line of its stdout is one JSON object. kv-cli's own
+# import is the judge: it reads lines of JSON, and tells those that are none from those without a
+# key.
 valid() {
     local name=$1 got=0 verdict
     shift
     "$@" >"$work/json" 2>"$work/json.err" </dev/null || got=$?
     verdict=$("$cli" import "$work/json" --format jsonl --quiet 2>&1 </dev/null) || true
-    if [[ $got -eq 0 && -s $work/json && -z $(grep -v 'needs a string' <<<"$verdict") ]]; then
+    if [[ $got -eq 0 && -s $work/json ]] &&
+        ! grep -qv 'needs a string' <<<"${verdict:-needs a string}"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
@@ -73,7 +76,7 @@ same() {
     fi
 }
 
-# --- without a ring --------------------------------------------------------------------------------
+# --- without a ring -------------------------------------------------------------------------------
 expect "help" 0 "Commands:" "$cli" help
 expect "help of one" 0 "--context" "$cli" help put
 expect "version" 0 "kv-cli" "$cli" version
@@ -91,7 +94,7 @@ expect "completion" 0 "complete -F" "$cli" completion bash
 expect "completes commands" 0 "status" "$cli" __complete sta
 bash -n <("$cli" completion bash)
 
-# --- a ring ----------------------------------------------------------------------------------------
+# --- a ring ---------------------------------------------------------------------------------------
 expect "local up" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring" --partitions 32
 expect "local up again" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring"
 expect "another size" 2 "holds a ring of 3" "$cli" local up --dir "$work/ring" --nodes 5
@@ -127,7 +130,7 @@ expect "empty value" 0 "" "$cli" put empty "@$work/empty"
 "$cli" get empty >"$work/empty.back"
 same "empty value" "$work/empty" "$work/empty.back"
 
-# --- siblings --------------------------------------------------------------------------------------
+# --- siblings -------------------------------------------------------------------------------------
 expect "blind puts" 0 "" bash -c "$cli put s one --context none && $cli put s two --context none"
 expect "newest and a warning" 0 "2 concurrent values" "$cli" get s
 expect "all siblings" 0 "one" "$cli" -o table get s --all
@@ -136,7 +139,7 @@ expect "settle" 0 "" "$cli" put s three --context "@$work/context"
 expect "settled" 0 "three" "$cli" get s
 expect "bad context" 2 "is not a context" "$cli" put s x --context '!!'
 
-# --- buckets ---------------------------------------------------------------------------------------
+# --- buckets --------------------------------------------------------------------------------------
 expect "create" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
 expect "create again" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
 expect "create otherwise" 1 "" "$cli" bucket create words --n 2 --r 1 --w 1
@@ -150,7 +153,7 @@ expect "long key" 2 "" "$cli" put "default/$(printf 'k%.0s' {1..1025})" v
 head -c 16777217 /dev/zero >"$work/over"
 expect "value too large" 2 "16" "$cli" put big "@$work/over"
 
-# --- lists, import, export -------------------------------------------------------------------------
+# --- lists, import, export ------------------------------------------------------------------------
 head -n 3000 /usr/share/dict/american-english >"$work/words"
 expect "import lines" 0 "stored 3000 keys" "$cli" import "$work/words" --bucket words
 expect "export lines" 0 "wrote 3000 keys" "$cli" export words/ "$work/words.back" --format lines
@@ -182,9 +185,12 @@ expect "bad jsonl" 1 "bad.jsonl:2" "$cli" import "$work/bad.jsonl" --format json
 expect "no such file" 2 "No such file" "$cli" import "$work/nowhere"
 expect "bucket not empty" 1 "still holds keys" "$cli" bucket delete words
 expect "bucket delete" 0 "" bash -c "$cli bucket create gone && $cli bucket delete gone"
+expect "import to no bucket" 1 "stored 0 keys, 0 B" "$cli" import "$work/words" --bucket gone
+expect "export of no bucket" 1 "no such bucket" "$cli" export gone/ "$work/kept"
+expect "it made no file" 1 "" test -e "$work/kept"
 expect "bucket is gone" 1 "no such bucket" "$cli" get gone/key
 
-# --- the ring --------------------------------------------------------------------------------------
+# --- the ring -------------------------------------------------------------------------------------
 expect "nodes" 0 "127.0.0.1" "$cli" nodes
 expect "ring" 0 "32 partitions" "$cli" ring
 expect "ring map" 0 "   31 " "$cli" -o table ring --map
@@ -204,7 +210,7 @@ expect "too few for W=3" 7 "" "$cli" --timeout 1s put w3 value --copies 3
 expect "start" 0 "" "$cli" local start 3 --dir "$work/ring"
 expect "no such node" 2 "nodes 1 to 3" "$cli" local kill 7 --dir "$work/ring"
 
-# --- one form for programs -------------------------------------------------------------------------
+# --- one form for programs ------------------------------------------------------------------------
 expect "bucket for the forms" 0 "" "$cli" bucket create forms
 valid "json put" "$cli" -o json put forms/a 1
 valid "json get" "$cli" -o json get forms/a
@@ -231,7 +237,7 @@ valid "json local kill" "$cli" -o json local kill 3 --dir "$work/ring"
 valid "json local start" "$cli" -o json local start 3 --dir "$work/ring"
 valid "json local status" "$cli" -o json local status --dir "$work/ring"
 
-# --- delete takes what the ring holds, on whichever node it is ---------------------------------------
+# --- delete takes what the ring holds, on whichever node it is ------------------------------------
 for i in {1..20}; do
     "$cli" put "forms/d$i" v
     "$cli" del "forms/d$i"
@@ -240,7 +246,7 @@ done
 same "all deleted" "$work/left" /dev/null
 expect "del of nothing" 0 "nothing to delete" "$cli" del forms/never
 
-# --- the shell, on a pipe --------------------------------------------------------------------------
+# --- the shell, on a pipe -------------------------------------------------------------------------
 printf 'put shell "two words"\nget shell\nexit\n' | "$cli" shell >"$work/shell" 2>&1
 expect "the shell ran both" 0 "two words" cat "$work/shell"
 
