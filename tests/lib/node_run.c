@@ -166,13 +166,11 @@ static void shim_load(const struct run_ring *ring, uint32_t node)
         return;
     }
     /* It wants to be the first library; the shim has to be. */
-    (void)snprintf(
-        asan, sizeof(asan), "%s:verify_asan_link_order=0", before != NULL ? before : "");
+    (void)snprintf(asan, sizeof(asan), "%s:verify_asan_link_order=0", before != NULL ? before : "");
     (void)snprintf(data, sizeof(data), "%s/data%u", ring->dir, node);
     (void)snprintf(map, sizeof(map), "%s/map%u", ring->dir, node);
     if (setenv("LD_PRELOAD", ring->shim, 1) != 0 || setenv("SGN_FAULT_DIR", data, 1) != 0 ||
-        setenv("SGN_FAULT_MAP", map, 1) != 0 ||
-        setenv("ASAN_OPTIONS", asan, 1) != 0) {
+        setenv("SGN_FAULT_MAP", map, 1) != 0 || setenv("ASAN_OPTIONS", asan, 1) != 0) {
         _exit(127);
     }
 }
