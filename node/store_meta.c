@@ -17,7 +17,9 @@
 #define IDENTITY_BYTES_MAX   (IDENTITY_HEAD_BYTES + SGN_STORE_RING_NAME_BYTES_MAX)
 
 static const char identity_key[IDENTITY_KEY_BYTES] = {0, 'i', 'd', 'e', 'n', 't', 'i', 't', 'y'};
-static const char guest_key[] = "guest"; /* The engine's (ring/core/engine.h). */
+/* The engine's (ring/core/engine.h): it raises a generation by itself and keeps it under these. */
+static const char guest_key[] = "guest";
+static const char home_key[] = "home";
 
 struct identity_record {
     uint32_t format;
@@ -161,15 +163,15 @@ static enum sgn_err identity_new(struct sgn_store *store)
     return SGN_OK;
 }
 
-static enum sgn_err guest_read(struct sgn_store *store, uint32_t *generation)
+static enum sgn_err generation_read(struct sgn_store *store, const char *key, uint32_t *generation)
 {
     uint8_t raw[4];
     size_t raw_bytes = sizeof(raw);
-    enum sgn_err err = meta_read(store, sgn_bytes_str(guest_key), raw, &raw_bytes);
+    enum sgn_err err = meta_read(store, sgn_bytes_str(key), raw, &raw_bytes);
     if (err != SGN_OK) {
         return err;
     }
-    *generation = (uint32_t)sgn_get_uint(raw, 4) | SGN_STORE_GUEST_BIT;
+    *generation = (uint32_t)sgn_get_uint(raw, 4);
     return raw_bytes == 4 ? SGN_OK : SGN_ERR_CORRUPT;
 }
 
@@ -231,9 +233,18 @@ static enum sgn_err identity_raise(struct sgn_store *store, const struct identit
         .home_generation = record->home_generation,
         .was_clean = record->clean,
     };
-    enum sgn_err err = guest_read(store, &identity->guest_generation);
+    enum sgn_err err = generation_read(store, guest_key, &identity->guest_generation);
     if (err != SGN_OK) {
         return err == SGN_ERR_NOT_FOUND ? SGN_ERR_CORRUPT : err; /* Every start writes it. */
+    }
+    identity->guest_generation |= SGN_STORE_GUEST_BIT;
+    uint32_t home = 0; /* Not there unless the engine has ever raised it. */
+    err = generation_read(store, home_key, &home);
+    if (err != SGN_OK && err != SGN_ERR_NOT_FOUND) {
+        return err;
+    }
+    if (home > identity->home_generation) {
+        identity->home_generation = home;
     }
     /* An actor whose last writes may be lost must not number new ones as it did those. */
     if (!record->clean) {
