@@ -124,7 +124,7 @@ static bool load_cluster(struct cli *cli, const char *name)
     char section[128];
     const char *base = getenv("XDG_CONFIG_HOME");
     const char *home = getenv("HOME");
-    const char *explicit_path = getenv("SIGNET_CONFIG");
+    const char *explicit_path = getenv("SIGNET_CLI_CONFIG");
     if (explicit_path != NULL) {
         (void)snprintf(path, sizeof(path), "%s", explicit_path);
     } else if (base != NULL && base[0] != '\0') {

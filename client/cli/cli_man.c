@@ -101,7 +101,7 @@ int cli_man_run(struct cli *cli, const struct cli_call *call)
         "130 interrupted.\n"
         ".SH FILES\n.TP\n.I ~/.config/signet/config\n"
         "Sections [client] and [cluster.NAME] with client options; another place by\n"
-        "\\fBSIGNET_CONFIG\\fR.\n"
+        "\\fBSIGNET_CLI_CONFIG\\fR.\n"
         ".TP\n.I ~/.local/state/signet/history\nLines typed in the shell; only the user may "
         "read it.\n"
         ".SH SEE ALSO\n.BR signet\\-node (8)\n",

@@ -6,7 +6,7 @@ set -euo pipefail
 build=$(cd "$1" && pwd)
 cli=$build/client/kv-cli
 work=$(mktemp -d)
-export SIGNET_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
 unset SIGNET_SEEDS
 passed=0
 failed=0
@@ -61,7 +61,8 @@ valid() {
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf 'FAILED %s: exit %s, %s, %s\n' "$name" "$got" "$(cat "$work/json" "$work/json.err")" \
+        printf 'FAILED %s: exit %s, %s, %s\n' "$name" "$got" \
+            "$(cat "$work/json" "$work/json.err")" \
             "$verdict"
     fi
 }
@@ -108,7 +109,8 @@ expect "get" 0 "hello" "$cli" get default/greeting
 expect "get, default bucket" 0 "hello" "$cli" get greeting
 expect "explain" 0 "copies read" "$cli" get greeting --explain
 expect "json" 0 '"value":"hello"' "$cli" -o json get greeting
-expect "json of bytes" 0 '"value_base64":"/wA="' bash -c "$cli put bytes --hex ff00 && $cli -o json get bytes"
+expect "json of bytes" 0 '"value_base64":"/wA="' bash -c \
+    "$cli put bytes --hex ff00 && $cli -o json get bytes"
 expect "table of bytes" 0 '\xff\x00' "$cli" -o table get bytes
 expect "absent" 3 "no such key" "$cli" get nothing
 expect "absent, json" 3 '"name":"SGN_ERR_NOT_FOUND"' "$cli" -o json get nothing
