@@ -9,7 +9,7 @@ source=$(realpath "$(dirname "$0")/../..")
 work=$(mktemp -d)
 cli=$build/client/kv-cli
 unset SIGNET_SEEDS
-export SIGNET_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
 
 pid_of() { sed -n 's/^pid=//p' "$work/ring/node-$1.ready"; }
 finish() {
@@ -72,7 +72,10 @@ SIGNET_TIMEOUT_MS=1500 timeout 30 "$work/sync" >"$work/out" 2>&1 || status=$?
 kill -CONT "$stopped"
 stopped=
 [ "$status" = 1 ] || { cat "$work/out"; fail "one of three nodes acknowledged a put: $status"; }
-grep -Eq 'SGN_ERR_(UNKNOWN|UNAVAILABLE|TIMEOUT)' "$work/out" || { cat "$work/out"; fail "wrong error"; }
+grep -Eq 'SGN_ERR_(UNKNOWN|UNAVAILABLE|TIMEOUT)' "$work/out" || {
+    cat "$work/out"
+    fail "wrong error"
+}
 expect "sync after" "hello, ring" env SIGNET_TIMEOUT_MS=20000 "$work/sync"
 
 echo "test_client_ring: 4 examples, 5600 puts, one node killed, one stopped"
