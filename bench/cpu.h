@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Nanoseconds all threads of the process have run, ended threads not counted. False (and a sentence on
- * stderr is the caller's duty) when the process is gone or /proc cannot be read. */
+/* Nanoseconds all threads of the process have run, ended threads not counted. False (and a sentence
+ * on stderr is the caller's duty) when the process is gone or /proc cannot be read. */
 bool sgn_cpu_ns(pid_t pid, uint64_t *ns);
 
 /* Monotonic nanoseconds. */

@@ -104,7 +104,8 @@ _Noreturn static void serve(int listen_fd, const struct sgn_echo_options *option
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct server server = {options, event_base_new()};
     SGN_ASSERT(server.base != NULL);
-    struct event *event = event_new(server.base, listen_fd, EV_READ | EV_PERSIST, on_accept, &server);
+    struct event *event =
+        event_new(server.base, listen_fd, EV_READ | EV_PERSIST, on_accept, &server);
     SGN_ASSERT(event != NULL && event_add(event, NULL) == 0);
     (void)event_base_dispatch(server.base);
     _exit(0);

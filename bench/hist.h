@@ -1,5 +1,5 @@
-/* bench/hist.h - latencies in a histogram of fixed size (after HdrHistogram: powers of two, each cut
- * in 128 equal steps, so a value is known to 0.8 %).
+/* bench/hist.h - latencies in a histogram of fixed size (after HdrHistogram: powers of two, each
+ * cut in 128 equal steps, so a value is known to 0.8 %).
  * Units: nanoseconds, 1 ns to 2^40 ns (18 minutes); larger ones count as the largest.
  * Owns nothing; zeroed memory is an empty histogram; merging is adding. One thread. */
 #ifndef SGN_BENCH_HIST_H

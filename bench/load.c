@@ -435,8 +435,12 @@ static void run_loop_for(struct sgn_load *load, uint64_t until_ns)
     }
 }
 
-enum sgn_err sgn_load_run(struct sgn_load *load, uint32_t callers, const int *pids, uint32_t pid_count,
-                          struct sgn_load_result *result, struct sgn_why *why)
+enum sgn_err sgn_load_run(struct sgn_load *load,
+                          uint32_t callers,
+                          const int *pids,
+                          uint32_t pid_count,
+                          struct sgn_load_result *result,
+                          struct sgn_why *why)
 {
     const struct sgn_load_options *options = &load->options;
     memset(result, 0, sizeof(*result));

@@ -1,7 +1,8 @@
-/* bench/load.h - a closed loop against a ring: a number of callers, each with one request under way.
+/* bench/load.h - a closed loop against a ring: a number of callers, each with one request under
+ * way.
  *
- * A caller has a connection of its own to every node and sends each request to the first home of its
- * key, as the client library does. One thread. The frames are the ring's own (ring/net). */
+ * A caller has a connection of its own to every node and sends each request to the first home of
+ * its key, as the client library does. One thread. The frames are the ring's own (ring/net). */
 #ifndef SGN_BENCH_LOAD_H
 #define SGN_BENCH_LOAD_H
 
@@ -33,7 +34,7 @@ struct sgn_load_result {
     uint64_t errors;               /* Answers with an error, a key not found among them. */
     char first_error[256];         /* Of the first one. */
     double seconds;
-    uint32_t request_bytes, reply_bytes; /* Mean frame of each, to make an echo of the same bytes. */
+    uint32_t request_bytes, reply_bytes; /* Mean frame of each, for an echo of the same bytes. */
     uint64_t server_cpu_ns;        /* All processes in `pids`, over the same time. */
 };
 
@@ -49,6 +50,10 @@ enum sgn_err sgn_load_bucket(struct sgn_load *load, uint32_t n, uint32_t r, uint
 /* Writes keys 0..keys-1 once each. */
 enum sgn_err sgn_load_fill(struct sgn_load *load, struct sgn_why *why);
 /* Runs the workload with `callers` callers for `seconds`, the first tenth not counted. */
-enum sgn_err sgn_load_run(struct sgn_load *load, uint32_t callers, const int *pids, uint32_t pid_count,
-                          struct sgn_load_result *result, struct sgn_why *why);
+enum sgn_err sgn_load_run(struct sgn_load *load,
+                          uint32_t callers,
+                          const int *pids,
+                          uint32_t pid_count,
+                          struct sgn_load_result *result,
+                          struct sgn_why *why);
 #endif

@@ -26,7 +26,8 @@ struct settings {
 
 _Noreturn void sgn_check_failed(const char *condition, const char *file, int line)
 {
-    (void)fprintf(stderr, "kv-bench: %s:%d: this must hold and does not: %s\n", file, line, condition);
+    (void)fprintf(
+        stderr, "kv-bench: %s:%d: this must hold and does not: %s\n", file, line, condition);
     abort();
 }
 
@@ -36,14 +37,16 @@ static const char help[] =
     "  kv-bench run --seeds ADDRESS,... [--workload a..f|w] [--read eventual|session|strong]\n"
     "           [--connections 1,16,64] [--seconds 5] [--keys 20000] [--value-bytes 100]\n"
     "           [--read-copies R] [--write-copies W] [--bucket bench] [--spread zipf|uniform]\n"
-    "           [--pids PID,...] [--no-fill] [--rounds 5 --against-echo | --against-sync --dir DIR]\n"
+    "           [--pids PID,...] [--no-fill] [--rounds 5]\n"
+    "           [--against-echo | --against-sync --dir DIR]\n"
     "  kv-bench echo [--connections 64] [--request-bytes N] [--reply-bytes N] [--seconds 5]\n"
     "  kv-bench sync-probe --dir DIR [--group 64] [--record-bytes 128] [--seconds 5]\n"
     "\n"
     "run writes the keys once, then runs the workload in a closed loop: each connection has one\n"
     "request under way. --pids names the server processes whose processor time is counted\n"
-    "(kv-cli local status prints them). --against-echo runs, in turn with the workload, a bare libevent\n"
-    "echo of the same bytes; --against-sync, in turn, one writer that syncs groups of the same size.\n"
+    "(kv-cli local status prints them). --against-echo runs, in turn with the workload, a bare\n"
+    "libevent echo of the same bytes; --against-sync, in turn, one writer that syncs groups of\n"
+    "the same size.\n"
     "Ratios of neighbouring windows hold on a noisy machine; absolute figures do not.\n";
 
 static int usage(const char *problem, const char *what)
@@ -188,8 +191,15 @@ static void print_row(const char *what, uint32_t connections, const struct sgn_l
 
 static void print_head(void)
 {
-    (void)printf("%-10s %5s %10s %9s %9s %9s %12s %7s\n", "what", "conns", "ops/s", "p50 us", "p99 us",
-                 "p99.9 us", "CPU us/op", "errors");
+    (void)printf("%-10s %5s %10s %9s %9s %9s %12s %7s\n",
+                 "what",
+                 "conns",
+                 "ops/s",
+                 "p50 us",
+                 "p99 us",
+                 "p99.9 us",
+                 "CPU us/op",
+                 "errors");
 }
 
 static double cpu_per_op(const struct sgn_load_result *r)
@@ -249,8 +259,10 @@ static int run_against(const struct settings *s, struct sgn_load *load, uint32_t
             ratios[round] = (double)ring.writes.count / ring.seconds / raw.records_per_second;
         }
     }
-    print_ratio(s->against_echo ? "server CPU per op, ring / echo" : "puts per second, ring / raw sync",
-                ratios, s->rounds);
+    print_ratio(s->against_echo ? "server CPU per op, ring / echo"
+                                : "puts per second, ring / raw sync",
+                ratios,
+                s->rounds);
     return 0;
 }
 
@@ -322,7 +334,8 @@ static int command_probe(const struct settings *s)
     if (s->directory == NULL) {
         return usage("sync-probe needs --dir, a directory on the disk to measure", "");
     }
-    struct sgn_probe_options options = {s->directory, s->load.seconds, s->group, s->load.value_bytes};
+    struct sgn_probe_options options = {
+        s->directory, s->load.seconds, s->group, s->load.value_bytes};
     struct sgn_probe_result result;
     struct sgn_why why = {{0}};
     if (!sgn_probe_run(&options, &result, &why)) {
@@ -368,6 +381,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "sync-probe") == 0) {
         return command_probe(&s);
     }
-    return usage(command[0] == '\0' ? "which command? run, echo or sync-probe" : "no such command: ",
+    return usage(command[0] == '\0' ? "which command? run, echo or sync-probe"
+                                    : "no such command: ",
                  command);
 }

@@ -22,8 +22,8 @@ bool sgn_probe_run(const struct sgn_probe_options *options, struct sgn_probe_res
         return false;
     }
     (void)unlink(path); /* It goes with the last descriptor, whatever happens. */
-    /* As logs do, or every sync would wait for the file system's own books of where the file lies. A
-     * file system that cannot do it is measured as it is. */
+    /* As logs do, or every sync would wait for the file system's own books of where the file lies.
+     * A file system that cannot do it is measured as it is. */
     (void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PROBE_FILE_BYTES_MAX);
     size_t bytes = (size_t)options->group * options->record_bytes;
     uint8_t *group = calloc(1, bytes);

@@ -1,5 +1,5 @@
-/* bench/probe.h - the other floor: how many records of a size one writer can make durable by writing a
- * group of them to a file and syncing once. */
+/* bench/probe.h - the other floor: how many records of a size one writer can make durable by
+ * writing a group of them to a file and syncing once. */
 #ifndef SGN_BENCH_PROBE_H
 #define SGN_BENCH_PROBE_H
 

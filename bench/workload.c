@@ -41,7 +41,8 @@ static uint64_t zipf_rank(struct sgn_workload *load)
     if (uz < 1.0 + pow(0.5, ZIPF_THETA)) {
         return 1;
     }
-    double rank = (double)load->zipf_keys * pow(load->eta * u - load->eta + 1.0, 1 / (1 - ZIPF_THETA));
+    double rank =
+        (double)load->zipf_keys * pow(load->eta * u - load->eta + 1.0, 1 / (1 - ZIPF_THETA));
     uint64_t whole = (uint64_t)rank;
     return whole < load->zipf_keys ? whole : load->zipf_keys - 1;
 }

@@ -10,21 +10,30 @@
 
 #include "ring/core/prng.h"
 
-enum sgn_load_op { SGN_LOAD_READ, SGN_LOAD_UPDATE, SGN_LOAD_INSERT, SGN_LOAD_LIST, SGN_LOAD_MODIFY };
+enum sgn_load_op {
+    SGN_LOAD_READ,
+    SGN_LOAD_UPDATE,
+    SGN_LOAD_INSERT,
+    SGN_LOAD_LIST,
+    SGN_LOAD_MODIFY
+};
 enum sgn_load_spread { SGN_SPREAD_ZIPF, SGN_SPREAD_UNIFORM };
 
 struct sgn_workload {
     char letter;
     enum sgn_load_spread spread;
-    uint64_t keys;     /* Grows by inserts. */
+    uint64_t keys;      /* Grows by inserts. */
     uint64_t zipf_keys; /* For how many keys the constants below were made. */
     double zeta, eta;
     struct sgn_prng prng;
 };
 
 /* False if the letter is none of the above. keys >= 2. */
-bool sgn_workload_init(struct sgn_workload *load, char letter, enum sgn_load_spread spread,
-                       uint64_t keys, uint64_t seed);
+bool sgn_workload_init(struct sgn_workload *load,
+                       char letter,
+                       enum sgn_load_spread spread,
+                       uint64_t keys,
+                       uint64_t seed);
 /* The next operation and the number of the key it is for. */
 enum sgn_load_op sgn_workload_next(struct sgn_workload *load, uint64_t *key);
 

@@ -219,9 +219,9 @@ static uint64_t group_fill(struct sgn_store *store, const struct store_queue *gr
     return units;
 }
 
-/* The first failure is the last write: after a failed sync the kernel may have dropped the pages and
- * would call the next sync a success. A full disk is told to the units that come later, which are
- * certainly not kept; of the group that met it nobody knows how much the log took. */
+/* The first failure is the last write: after a failed sync the kernel may have dropped the pages
+ * and would call the next sync a success. A full disk is told to the units that come later, which
+ * are certainly not kept; of the group that met it nobody knows how much the log took. */
 static void writing_stop(struct sgn_store *store, enum sgn_err err, const char *text)
 {
     SGN_ASSERT(atomic_load(&store->state) != SGN_STORE_STOPPED);

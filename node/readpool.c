@@ -77,7 +77,8 @@ static void job_settle(struct sgn_store *store, const struct store_job *job)
     }
 }
 
-/* Before the unit is reported, and in the order of the commits. What a failed unit left is unknown. */
+/* Before the unit is reported, and in the order of the commits. What a failed unit left is
+ * unknown. */
 static void unit_cache(struct sgn_store *store, const struct store_unit *unit)
 {
     for (uint32_t i = 0; i < unit->write_count; i++) {

@@ -17,13 +17,14 @@
  *             is reported exactly once. A read shows every unit reported before the read was asked.
  * Checksums:  every value is kept with a CRC32C over its key and itself. A value that fails it is
  *             never handed out: SGN_ERR_CORRUPT, and counted.
- * Failure:    the first failed write or sync ends writing until the store is opened anew (a log that
- *             once failed to sync cannot be trusted by asking again); reads go on. A disk that runs
- *             low on space is noticed before the write: units are refused with SGN_ERR_DISK_FULL and
- *             taken again once space is back. A unit reported SGN_ERR_DISK_FULL was never given to
- *             the database and is certainly not kept; one reported SGN_ERR_IO may or may not be
- *             there after a restart. When the database itself meets a full disk the units it was
- *             given are SGN_ERR_IO, those that come later SGN_ERR_DISK_FULL.
+ * Failure:    the first failed write or sync ends writing until the store is opened anew (a log
+ *             that once failed to sync cannot be trusted by asking again); reads go on. A disk that
+ *             runs low on space is noticed before the write: units are refused with
+ *             SGN_ERR_DISK_FULL and taken again once space is back. A unit reported
+ *             SGN_ERR_DISK_FULL was never given to the database and is certainly not kept; one
+ *             reported SGN_ERR_IO may or may not be there after a restart. When the database itself
+ *             meets a full disk the units it was given are SGN_ERR_IO, those that come later
+ *             SGN_ERR_DISK_FULL.
  * Threads:    functions marked [loop] are for one thread, the store's owner. [any]: any thread.
  *             None but those that say so waits for a disk.
  * Units:      lengths in bytes, times in milliseconds. */
@@ -38,7 +39,7 @@
 #include "ring/core/engine.h" /* enum sgn_family, struct sgn_store_write, struct sgn_scan. */
 #include "ring/core/err.h"
 
-#define SGN_STORE_FORMAT              1u /* Of the directory; raised when an older program could not read it. */
+#define SGN_STORE_FORMAT              1u /* Of the directory; raised when older code fails on it. */
 #define SGN_STORE_RING_NAME_BYTES_MAX 63u
 #define SGN_STORE_UNIT_WRITES_MAX     64u
 #define SGN_STORE_ERROR_BYTES                                                                      \
@@ -47,8 +48,8 @@
 
 /* Actor generations (ring/core/record.h) are handed out from two ranges that never meet, since both
  * name actors of one node: home below this bit, guest from it up. A new directory begins both at a
- * random place of the lower half of their range, so that a node whose disk was lost and which starts
- * again under its id does not give its writes the names of those it made before. */
+ * random place of the lower half of their range, so that a node whose disk was lost and which
+ * starts again under its id does not give its writes the names of those it made before. */
 #define SGN_STORE_GUEST_BIT (UINT32_C(1) << 31)
 
 struct sgn_store;
@@ -92,7 +93,7 @@ struct sgn_store_identity {
 struct sgn_store_value {
     struct sgn_bytes bytes;
     void *pin; /* What holds the bytes, of the database or ... */
-    struct sgn_value_slot *slot; /* ... of the cache of small values; both NULL: nothing to release. */
+    struct sgn_value_slot *slot; /* ... of the small values; both NULL: nothing to release. */
 };
 
 enum sgn_store_done_type { SGN_STORE_DONE_WRITE, SGN_STORE_DONE_READ, SGN_STORE_DONE_SCAN };
@@ -136,8 +137,8 @@ struct sgn_store_stats {
     uint32_t waiting_reads;
 };
 
-/* Opens or makes the store and starts its threads. Waits for the disk. On failure *store is NULL and
- * `error` holds one sentence that names the directory and says what to do. Errors:
+/* Opens or makes the store and starts its threads. Waits for the disk. On failure *store is NULL
+ * and `error` holds one sentence that names the directory and says what to do. Errors:
  *   SGN_ERR_INVALID     an option is out of range, or the directory holds files of something else;
  *   SGN_ERR_IN_USE      another process (or this one) has it open;
  *   SGN_ERR_WRONG_RING  it belongs to another ring or node; nothing was changed;
@@ -163,8 +164,8 @@ int sgn_store_event_fd(const struct sgn_store *store);
  * waits. [loop] SGN_OK: will be reported as a WRITE with this token. Otherwise nothing is kept:
  *   SGN_ERR_BUSY       the queue is full (commit_ops_max, commit_bytes_max);
  *   SGN_ERR_TOO_LARGE  the unit alone is larger than the queue;
- *   SGN_ERR_INVALID    no writes or too many, an empty key, or a META key that begins with NUL (those
- *                      are the store's own);
+ *   SGN_ERR_INVALID    no writes or too many, an empty key, or a META key that begins with NUL
+ *                      (those are the store's own);
  *   SGN_ERR_DISK_FULL, SGN_ERR_IO (see Failure above), SGN_ERR_NOMEM. */
 enum sgn_err sgn_store_submit(struct sgn_store *store,
                               uint64_t token,
@@ -200,9 +201,9 @@ enum sgn_err sgn_store_get_async(struct sgn_store *store,
 /* One page of a family in key order on a read thread; comes back as a SCAN. Everything is copied.
  * [loop] The page ends at items_max, bytes_max, examined_max, SGN_STORE_SCAN_MS_MAX, or the end of
  * the prefix, whichever comes first; it holds one item even if that is larger than bytes_max, and
- * examines one key at least. With a `partitions` bitmap (bit p of byte p / 8, from the low end) only
- * keys of those of the ring's `partition_count` partitions are kept; without, partition_count is not
- * looked at. Deletions under way are seen or not, key by key; a page is of one moment.
+ * examines one key at least. With a `partitions` bitmap (bit p of byte p / 8, from the low end)
+ * only keys of those of the ring's `partition_count` partitions are kept; without, partition_count
+ * is not looked at. Deletions under way are seen or not, key by key; a page is of one moment.
  * SGN_ERR_BUSY (read_jobs_max), SGN_ERR_INVALID (a limit of 0, a bitmap of the wrong size,
  * `partitions` outside DATA, `heads_only` outside DATA and HINT, a prefix or `after` too long),
  * SGN_ERR_NOMEM. */

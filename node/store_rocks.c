@@ -210,9 +210,10 @@ static void open_explain(const struct sgn_store *store,
 }
 
 /* A power cut may tear the end of the log, behind the last sync; nothing there was acknowledged. A
- * short end is dropped by the first mode. Garbage, such as pages of the last write that did not make
- * it, fails it; the second mode then keeps everything before the garbage. It alone would do, but
- * would be silent about rot in the middle, which eats acknowledged writes: hence the two steps. */
+ * short end is dropped by the first mode. Garbage, such as pages of the last write that did not
+ * make it, fails it; the second mode then keeps everything before the garbage. It alone would do,
+ * but would be silent about rot in the middle, which eats acknowledged writes: hence the two
+ * steps. */
 static enum sgn_err open_recover(struct sgn_store *store,
                                  bool *log_was_cut,
                                  char *text,

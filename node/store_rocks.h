@@ -1,4 +1,5 @@
-/* node/store_rocks.h - opening, tuning and closing the database under the store. For store.c only. */
+/* node/store_rocks.h - opening, tuning and closing the database under the store. For store.c
+ * only. */
 #ifndef SGN_NODE_STORE_ROCKS_H
 #define SGN_NODE_STORE_ROCKS_H
 

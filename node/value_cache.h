@@ -1,11 +1,13 @@
 /* node/value_cache.h - small values of the data family that were read or written lately.
  *
- * A memory table of the database is a skip list: every read walks a dozen far-apart nodes of it. A hot
- * key is found here with one look. One slot per hash value, no chains: what collides is read from the
- * database again.
+ * A memory table of the database is a skip list: every read walks a dozen far-apart nodes of it. A
+ * hot key is found here with one look. One slot per hash value, no chains: what collides is read
+ * from the database again.
  *
- * What keeps it true: the owner puts every committed write in, or drops the key, before the write is
- *          reported, and in the order of the commits; so a slot is never older than what was reported.
+ * What keeps it true: the owner puts every committed write in, or drops the key, before the write
+ * is
+ *          reported, and in the order of the commits; so a slot is never older than what was
+ *          reported.
  * Pins:    bytes handed out stay as they are until unpinned. A slot that is pinned is not written;
  *          a write of its key empties it instead.
  * Memory:  SGN_VALUE_CACHE_SLOTS * SGN_VALUE_CACHE_SLOT_BYTES, touched as it fills.

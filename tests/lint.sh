@@ -29,7 +29,7 @@ rule()
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf '%s:\n%s\n' "$1" "$2" | head -n 40
+        printf '%s:\n%s\n' "$1" "$2" | sed -n 1,40p # head would end printf, and with it the script.
     fi
 }
 
@@ -74,10 +74,12 @@ rule "no tabs, no blanks at the end of a line" "$(
     grep -nP '\t|[ ]+$' "${code[@]}" "${scripts[@]}" | cut -c1-100 || true)"
 
 bare=$(bare_code)
-banned='(strcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|atoi|atol|atoll|atof|strtok|rand|srand)'
+banned='(strcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets'
+banned+='|atoi|atol|atoll|atof|strtok|rand|srand)'
 rule "banned calls: use snprintf, memcpy with a checked size, strtoul, ring/core/prng.h" "$(
     grep -E "(^|[^a-zA-Z0-9_])$banned *\(" <<<"$bare" | cut -c1-120 || true)"
-rule "no // comments" "$(grep -nP '^([^"]|"([^"\\]|\\.)*")*?(?<!:)//' "${code[@]}" | cut -c1-120 || true)"
+rule "no // comments" "$(
+    grep -nP '^([^"]|"([^"\\]|\\.)*")*?(?<!:)//' "${code[@]}" | cut -c1-120 || true)"
 
 words='TO''DO|FIX''ME|XX''X|HA''CK|for n''ow|place''holder|not impl''emented|unimpl''emented'
 rule "banned words: finish it or file an issue" "$(
@@ -100,7 +102,8 @@ rule "ring/core includes only ring/core" "$(includes '^ring/core/.*\.[ch]$' 'rin
 rule "ring/net includes only ring" "$(includes '^ring/net/.*\.[ch]$' 'ring/')"
 rule "node includes only ring and node" "$(includes '^node/.*\.[ch]$' '(ring|node)/')"
 rule "client includes only ring and client" "$(
-    includes '^client/.*\.[ch]$' '((ring|client)/|signet\.h)' | grep -v '^client/examples/' || true)"
+    includes '^client/.*\.[ch]$' '((ring|client)/|signet\.h)' |
+        grep -v '^client/examples/' || true)"
 rule "witness includes only ring and witness" "$(includes '^witness/.*\.[ch]$' '(ring|witness)/')"
 rule "bench includes neither tests nor witness" "$(
     includes '^bench/.*\.[ch]$' '(ring|node|client|bench)/')"

@@ -8,10 +8,13 @@ if [ ! -f "$archive" ]; then
     exit 1
 fi
 
-# Copying and comparing bytes, the program's own assertion hook, and what compilers add by themselves.
+# Copying and comparing bytes, the program's own assertion hook, and what compilers add by
+# themselves.
 allowed='^(memcpy|memmove|memset|memcmp|strlen|sgn_check_failed'
-allowed+='|__(memcpy|memmove|memset|memcmp)_chk|__stack_chk_fail|__popcountdi2|_GLOBAL_OFFSET_TABLE_'
-allowed+='|__(asan|ubsan|tsan|sanitizer|sancov|llvm_prof|llvm_cov|start___sancov|stop___sancov)_.*)$'
+allowed+='|__(memcpy|memmove|memset|memcmp)_chk|__stack_chk_fail|__popcountdi2'
+allowed+='|_GLOBAL_OFFSET_TABLE_'
+allowed+='|__(asan|ubsan|tsan|sanitizer|sancov|llvm_prof|llvm_cov'
+allowed+='|start___sancov|stop___sancov)_.*)$'
 
 defined=$(nm --defined-only "$archive" | awk 'NF == 3 { print $3 }' | sort -u)
 asked=$(nm -u "$archive" | awk '$1 == "U" || $1 == "w" { print $2 }' | sort -u)

@@ -106,6 +106,7 @@ static bool json_bytes(
         return true;
     }
     free(*out);
+    *out = NULL;
     return false;
 }
 

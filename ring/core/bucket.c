@@ -9,7 +9,9 @@ static struct sgn_bytes row_name(const struct sgn_bucket *row)
 }
 
 /* Index of the name, or where it would be. */
-static uint32_t table_place(const struct sgn_bucket_table *table, struct sgn_bytes name, bool *there)
+static uint32_t table_place(const struct sgn_bucket_table *table,
+                            struct sgn_bytes name,
+                            bool *there)
 {
     uint32_t low = 0;
     uint32_t high = table->count;
@@ -49,7 +51,8 @@ const struct sgn_bucket *sgn_bucket_row(const struct sgn_bucket_table *table, st
     return there ? &table->rows[place] : NULL;
 }
 
-const struct sgn_bucket *sgn_bucket_find(const struct sgn_bucket_table *table, struct sgn_bytes name)
+const struct sgn_bucket *sgn_bucket_find(const struct sgn_bucket_table *table,
+                                         struct sgn_bytes name)
 {
     const struct sgn_bucket *row = sgn_bucket_row(table, name);
     return row != NULL && !row->dead ? row : NULL;

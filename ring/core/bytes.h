@@ -99,8 +99,8 @@ static inline uint64_t sgn_get_uint(const void *ptr, uint32_t width_bytes)
     return value;
 }
 
-/* A reader over borrowed bytes: takes from the front; `bad` is set, once and for all, by a read past
- * the end (the mirror of the sink's `full`). */
+/* A reader over borrowed bytes: takes from the front; `bad` is set, once and for all, by a read
+ * past the end (the mirror of the sink's `full`). */
 struct sgn_cursor {
     const uint8_t *ptr;
     size_t left;

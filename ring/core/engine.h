@@ -10,9 +10,10 @@
  * peers and repairs; keeps the bucket table.
  *
  * Rules the driver keeps:
- *  - every effect is done, or answered with an error event, exactly once; effects of a step are done
- *    in their order; bytes in an effect are valid until the next step, bytes in an event until the
- *    effects of that step are done (an effect may point into its event: a read is passed on uncopied);
+ *  - every effect is done, or answered with an error event, exactly once; effects of a step are
+ *    done in their order; bytes in an effect are valid until the next step, bytes in an event until
+ *    the effects of that step are done (an effect may point into its event: a read is passed on
+ *    uncopied);
  *  - STORED comes only after the write is durable (group commit, one sync for many);
  *  - writes become durable in the order they were asked for (a prefix survives a crash);
  *  - LOADED and SCANNED show a state at least as new as every STORED that came before the LOAD;
@@ -40,7 +41,7 @@ struct sgn_store_write {
     struct sgn_bytes value;
 };
 
-#define SGN_EFFECT_WRITES_MAX 6u /* Data, tree (old and new are one key), hints, guest generation. */
+#define SGN_EFFECT_WRITES_MAX 6u /* Data, tree (old and new: one key), hints, generation. */
 
 enum sgn_effect_type {
     SGN_FX_SEND,  /* node, msg: to a peer; may be lost. */
@@ -58,7 +59,7 @@ struct sgn_scan {
     uint32_t items_max, examined_max;
     uint32_t bytes_max;
     struct sgn_bytes partitions; /* DATA only: bitmap of partitions wanted; empty: all. */
-    bool heads_only;             /* DATA, HINT: cut records to their digest form; empty stays empty. */
+    bool heads_only;             /* DATA, HINT: records cut to digest form; empty stays so. */
 };
 
 struct sgn_effect {
@@ -80,15 +81,15 @@ struct sgn_effects {
 };
 
 enum sgn_event_type {
-    SGN_EV_TICK,      /* Time passes; at least every SGN_TICK_MS. */
-    SGN_EV_REQUEST,   /* token, msg: a request to answer by REPLY(token): from a client, or a peer's
+    SGN_EV_TICK,    /* Time passes; at least every SGN_TICK_MS. */
+    SGN_EV_REQUEST, /* token, msg: a request to answer by REPLY(token): from a client, or a peer's
                          request (forwarded, REPL_*, TREE_ROOTS). */
-    SGN_EV_MESSAGE,   /* node, msg: from a peer: an answer to our SEND (msg.request is ours) or one-way. */
+    SGN_EV_MESSAGE, /* node, msg: from a peer: answer to our SEND (by msg.request) or one-way. */
     SGN_EV_PEER_UP,   /* node: a connection to the peer stands and HELLO agreed. */
     SGN_EV_PEER_DOWN, /* node: it broke; nothing sent on it will be answered. */
     SGN_EV_LOADED,    /* token, err (OK, NOT_FOUND, CORRUPT, IO, BUSY), value. */
     SGN_EV_STORED,    /* token, err (OK, DISK_FULL, IO, BUSY). */
-    SGN_EV_SCANNED,   /* token, err, items (ring/core/items.h pairs), after = last key examined, end. */
+    SGN_EV_SCANNED,   /* token, err, items (ring/core/items.h), after = last key examined, end. */
 };
 
 #define SGN_TICK_MS 20u
@@ -120,10 +121,10 @@ struct sgn_engine_options {
     uint32_t incarnation; /* Boot counter. */
     uint32_t home_generation, guest_generation; /* Actor generations; see node/store.h. */
     uint32_t request_timeout_ms;  /* A coordinated request is answered by then. 2000. */
-    uint32_t replica_timeout_ms;  /* A replica that has not answered by then is stood in for. 500. */
+    uint32_t replica_timeout_ms;  /* A replica silent for that long is stood in for. 500. */
     uint32_t heartbeat_ms;        /* 200. */
     uint32_t suspect_ms;          /* No heartbeat for this long: down. 1000. */
-    uint32_t tree_interval_ms;    /* One anti-entropy comparison with one peer per interval. 5000. */
+    uint32_t tree_interval_ms;    /* One comparison of trees with one peer per interval. 5000. */
     uint32_t hints_max;           /* Hints kept; past it anti-entropy is left to mend. 1000000. */
 };
 
@@ -133,8 +134,8 @@ struct sgn_engine; /* Plain struct in engine_state.h, for the drivers that place
 size_t sgn_engine_bytes(const struct sgn_ring *ring);
 
 /* `memory` and `ring` (with its table) must outlive the engine. Before the first request the driver
- * feeds what the store holds: _restore_bucket for every META bucket row, _restore_leaf for every TREE
- * entry, _restore_hint for every HINT entry. */
+ * feeds what the store holds: _restore_bucket for every META bucket row, _restore_leaf for every
+ * TREE entry, _restore_hint for every HINT entry. */
 struct sgn_engine *sgn_engine_init(void *memory, const struct sgn_ring *ring, struct sgn_pool *pool,
                                    const struct sgn_engine_options *options, uint64_t now_ms);
 void sgn_engine_restore_bucket(struct sgn_engine *engine, struct sgn_bytes row);

@@ -1,5 +1,5 @@
-/* Anti-entropy, the answering side: a peer has sent the keys of a leaf; what differs from the own is
- * exchanged record by record, both ways (REPL_PUT that wants the merged record back). */
+/* Anti-entropy, the answering side: a peer has sent the keys of a leaf; what differs from the own
+ * is exchanged record by record, both ways (REPL_PUT that wants the merged record back). */
 #include "ring/core/engine_inner.h"
 
 void sgn_trees_keys(struct sgn_engine *engine, const struct sgn_event *event)
@@ -246,7 +246,9 @@ static void exchange_end(struct sgn_engine *engine, struct sgn_op *op)
     }
 }
 
-void sgn_exchange_loaded(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
+void sgn_exchange_loaded(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event)
 {
     uint32_t node = engine->ring->members[op->u.exchange.peer].id;
     /* A corrupt own record asks with nothing and is repaired by what comes back (protocol.md 2). */
@@ -266,7 +268,9 @@ void sgn_exchange_loaded(struct sgn_engine *engine, struct sgn_op *op, const str
                                  .flags = SGN_REPL_WANT_BACK});
 }
 
-void sgn_exchange_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
+void sgn_exchange_answer(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event)
 {
     if (event->msg.type != SGN_MSG_REPL_ACK ||
         event->node != engine->ring->members[op->u.exchange.peer].id) {

@@ -63,8 +63,9 @@ void sgn_generation_stored(struct sgn_engine *engine, const struct sgn_event *ev
     }
     generation->err = event->err;
     generation->retry_ms = engine->now_ms + SGN_STORE_RETRY_MS;
-    sgn_fx_log(engine, "the store refuses the node's new actor generation; it coordinates no writes "
-                       "until the store takes it");
+    sgn_fx_log(engine,
+               "the store refuses the node's new actor generation; it coordinates no writes "
+               "until the store takes it");
 }
 
 void sgn_generation_tick(struct sgn_engine *engine)

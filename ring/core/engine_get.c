@@ -364,9 +364,12 @@ void sgn_get_answer(struct sgn_engine *engine, struct sgn_op *op, const struct s
         err = get_fold(engine, op, event->msg.value, get_form(op), &target->digest);
     }
     if (err == SGN_ERR_TOO_MANY_SIBLINGS) {
-        sgn_op_fail(engine, op, err,
-                    sgn_bytes_str("the concurrent values are together larger than an answer; a stat "
-                                  "gives their context, a put with it settles the key"));
+        sgn_op_fail(
+            engine,
+            op,
+            err,
+            sgn_bytes_str("the concurrent values are together larger than an answer; a stat "
+                          "gives their context, a put with it settles the key"));
         sgn_op_free(engine, op);
         return;
     }

@@ -1,6 +1,6 @@
-/* Lists; protocol.md 10. Every partition is read from R of its homes; each node asked gives one page
- * of its keys in order, over all the partitions it was chosen for. A key is final when every node has
- * looked past it: then its records are merged and it is shown if anything of it is alive.
+/* Lists; protocol.md 10. Every partition is read from R of its homes; each node asked gives one
+ * page of its keys in order, over all the partitions it was chosen for. A key is final when every
+ * node has looked past it: then its records are merged and it is shown if anything of it is alive.
  *
  * A page may show nothing and not be the end (tombstones only): the reader goes on from `after`. */
 #include "ring/core/engine_inner.h"
@@ -345,7 +345,10 @@ static void list_finish(struct sgn_engine *engine, struct sgn_op *op)
 }
 
 /* Another choice of nodes: one failed. */
-static void list_again(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err err, uint32_t node)
+static void list_again(struct sgn_engine *engine,
+                       struct sgn_op *op,
+                       enum sgn_err err,
+                       uint32_t node)
 {
     if (++op->list->tries < SGN_LIST_TRIES_MAX) {
         list_begin(engine, op);

@@ -1,6 +1,6 @@
-/* Who is alive. The rule has two ways: a peer counts as alive only if we hear it and it says that it
- * hears us, so a link that carries one direction only is a link down, for both. Clocks decide when to
- * try, never what is true. */
+/* Who is alive. The rule has two ways: a peer counts as alive only if we hear it and it says that
+ * it hears us, so a link that carries one direction only is a link down, for both. Clocks decide
+ * when to try, never what is true. */
 #include "ring/core/engine_inner.h"
 
 static struct sgn_peer *peer_of(struct sgn_engine *engine, uint32_t node)

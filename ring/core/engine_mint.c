@@ -6,8 +6,8 @@ static bool same_actor(struct sgn_actor a, struct sgn_actor b)
     return a.node == b.node && a.generation == b.generation;
 }
 
-/* The sibling that this put left: by its request id, which may have been minted by another coordinator
- * before; without an id, the actor's newest. NULL after a delete. */
+/* The sibling that this put left: by its request id, which may have been minted by another
+ * coordinator before; without an id, the actor's newest. NULL after a delete. */
 static const struct sgn_sibling *own_sibling(const struct sgn_op *op,
                                              const struct sgn_record *record,
                                              struct sgn_actor actor)
@@ -24,10 +24,10 @@ static const struct sgn_sibling *own_sibling(const struct sgn_op *op,
     return own;
 }
 
-/* What the client may say it has seen after its write. If its value (or nothing) is all that is left,
- * that is the whole vector. Else the whole vector would let its next put drop siblings it never saw:
- * then only its own write is added to what it said before, and that only where the entry for it covers
- * no other sibling. */
+/* What the client may say it has seen after its write. If its value (or nothing) is all that is
+ * left, that is the whole vector. Else the whole vector would let its next put drop siblings it
+ * never saw: then only its own write is added to what it said before, and that only where the entry
+ * for it covers no other sibling. */
 static void mint_context(struct sgn_engine *engine, struct sgn_op *op,
                          const struct sgn_record *record, const struct sgn_vector *said,
                          struct sgn_actor actor)

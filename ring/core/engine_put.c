@@ -36,7 +36,8 @@ static enum sgn_err put_check(struct sgn_engine *engine, const struct sgn_msg *m
 {
     struct sgn_vector vector;
     if (!sgn_bucket_name_valid(msg->bucket)) {
-        *why = "a bucket name is 1 to 63 bytes of a-z 0-9 . _ - and begins with a letter, digit or _";
+        *why =
+            "a bucket name is 1 to 63 bytes of a-z 0-9 . _ - and begins with a letter, digit or _";
         return SGN_ERR_INVALID;
     }
     if (!sgn_key_valid(msg->key)) {

@@ -1,6 +1,6 @@
-/* Keyed writes. One key of one space is changed by one STORE at a time; what comes meanwhile waits and
- * is folded, up to SGN_COMBINE_MAX intents, into the next one. That lock is also what makes a minted
- * dot true (record.h): every mint of this actor sees all its earlier ones.
+/* Keyed writes. One key of one space is changed by one STORE at a time; what comes meanwhile waits
+ * and is folded, up to SGN_COMBINE_MAX intents, into the next one. That lock is also what makes a
+ * minted dot true (record.h): every mint of this actor sees all its earlier ones.
  *
  *   LOADING ─(corrupt: LOADING_DIGEST)─> apply ──> STORING ──> answer all ──> READY | gone
  *                                          └─ nothing changed: answer all
@@ -401,7 +401,8 @@ void sgn_lock_stored(struct sgn_engine *engine, const struct sgn_event *event)
     } else {
         batch_fail(engine, lock, event->err);
         if (lock->minted || lock->raise_to != 0) {
-            /* The dots, or the deletion, may be out in the world while the record here lacks them. */
+            /* The dots, or the deletion, may be out in the world while the record here lacks
+             * them. */
             sgn_generation_want(engine, sgn_space_role(lock->space));
         }
         sgn_buf_drop(engine, &lock->after);

@@ -27,8 +27,8 @@ void sgn_serve_put(struct sgn_engine *engine, const struct sgn_event *event)
     }
     const struct sgn_sibling *newest = sgn_record_newest(&record);
     if (newest != NULL) {
-        /* So that a put coordinated here next is later than what it replaces, however far this wall is
-         * behind. One from too far ahead is not believed; the record is taken all the same. */
+        /* So that a put coordinated here next is later than what it replaces, however far this wall
+         * is behind. One from too far ahead is not believed; the record is taken all the same. */
         (void)sgn_hlc_merge(&engine->hlc, newest->hlc, engine->wall_ms);
     }
     op->token = event->token;

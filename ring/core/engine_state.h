@@ -119,7 +119,7 @@ struct sgn_op_put {
     bool is_delete, has_context;
     bool forwarded; /* Another node passed it on: this one coordinates it or refuses it. */
     bool guest;  /* Coordinates although it is no home. */
-    bool minted; /* The change was applied and sent; before that an error is certain to have none. */
+    bool minted; /* The change was applied and sent; an error before that has certainly none. */
     bool maybe_kept;   /* Someone may hold the change without having said so. */
     int last_err;
     struct sgn_request_id id;
@@ -246,7 +246,7 @@ struct sgn_lock {
     bool corrupt;
     bool known; /* `record` is what the store holds. */
     uint64_t digest;
-    struct sgn_buf *record; /* Bytes of it, kept between batches; NULL for nothing or a reference. */
+    struct sgn_buf *record; /* Its bytes, kept between batches; NULL for none or a reference. */
     /* What the write under way will make of it. */
     struct sgn_buf *after;
     uint64_t after_digest;
@@ -305,7 +305,7 @@ struct sgn_engine {
     struct sgn_hlc hlc;
     struct sgn_bucket_table buckets;
     uint64_t buckets_digest;
-    uint32_t rows_next;  /* Bucket rows below this are durable or being made so; see engine_bucket.c. */
+    uint32_t rows_next;  /* Bucket rows below it are durable or being made so; engine_bucket.c. */
     bool rows_storing, rows_again;
     uint64_t rows_retry_ms;
     struct sgn_tree tree;

@@ -33,7 +33,7 @@
     X(SGN_ERR_CONFIG, -25, 0, "the configuration is not valid")                                    \
     X(SGN_ERR_FORMAT, -26, 0, "the data directory was written by a newer program")                 \
     X(SGN_ERR_IN_USE, -27, 0, "the address or directory is in use")                                \
-    X(SGN_ERR_STALE_CURSOR, -28, 0, "the list cursor is not one of this ring; start the list anew") \
+    X(SGN_ERR_STALE_CURSOR, -28, 0, "the list cursor is not of this ring; start the list anew") \
     X(SGN_ERR_UNSUPPORTED, -29, 0, "this build does not have that yet")
 
 #endif

@@ -1,8 +1,8 @@
 /* ring/core/hlc.h - hybrid logical clock (Kulkarni et al. 2014) in 64 bits, and ballots.
  *
- * The upper 48 bits are wall milliseconds, the lower 16 a counter. A clock never goes back, whatever
- * the wall does. protocol.md 2: a remote hlc too far ahead is refused *before* it is merged, so that
- * one node with a clock in the year 2100 cannot drag the ring along. */
+ * The upper 48 bits are wall milliseconds, the lower 16 a counter. A clock never goes back,
+ * whatever the wall does. protocol.md 2: a remote hlc too far ahead is refused *before* it is
+ * merged, so that one node with a clock in the year 2100 cannot drag the ring along. */
 #ifndef SGN_CORE_HLC_H
 #define SGN_CORE_HLC_H
 
@@ -34,7 +34,8 @@ uint64_t sgn_hlc_now(struct sgn_hlc *clock, uint64_t wall_ms);
  * SGN_HLC_AHEAD_MS_MAX ahead of both the wall and the clock. */
 enum sgn_err sgn_hlc_merge(struct sgn_hlc *clock, uint64_t remote, uint64_t wall_ms);
 
-/* protocol.md 2: unique because the incarnation is in it. Compared field by field, in this order. */
+/* protocol.md 2: unique because the incarnation is in it. Compared field by field, in this
+ * order. */
 struct sgn_ballot {
     uint64_t hlc;
     uint32_t node;

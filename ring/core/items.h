@@ -1,5 +1,5 @@
-/* ring/core/items.h - a flat list of (key, value) pairs in bytes: what pages of lists, scans and tree
- * exchanges are made of. One item: u32 LE key bytes, key, u32 LE value bytes, value. */
+/* ring/core/items.h - a flat list of (key, value) pairs in bytes: what pages of lists, scans and
+ * tree exchanges are made of. One item: u32 LE key bytes, key, u32 LE value bytes, value. */
 #ifndef SGN_CORE_ITEMS_H
 #define SGN_CORE_ITEMS_H
 
@@ -7,7 +7,9 @@
 
 #define SGN_ITEM_OVERHEAD_BYTES 8u
 
-static inline void sgn_items_push(struct sgn_sink *sink, struct sgn_bytes key, struct sgn_bytes value)
+static inline void sgn_items_push(struct sgn_sink *sink,
+                                  struct sgn_bytes key,
+                                  struct sgn_bytes value)
 {
     if (sink->full || sink->cap - sink->count < SGN_ITEM_OVERHEAD_BYTES + key.count + value.count) {
         sink->full = true; /* All or nothing: the items before stay whole. */

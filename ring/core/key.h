@@ -1,7 +1,7 @@
 /* ring/core/key.h - names: what a bucket and key may be, the full key, its hash and partition.
  *
- * A *full key* is `bucket NUL key`: what the store, the trees and the hash see. A bucket name has no
- * NUL, so full keys are unambiguous and sort by bucket, then key. */
+ * A *full key* is `bucket NUL key`: what the store, the trees and the hash see. A bucket name has
+ * no NUL, so full keys are unambiguous and sort by bucket, then key. */
 #ifndef SGN_CORE_KEY_H
 #define SGN_CORE_KEY_H
 

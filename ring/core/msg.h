@@ -1,9 +1,10 @@
 /* ring/core/msg.h - every message of the ring, as one flat struct and one table.
  *
- * A message is a type and a fixed list of fields, in the order of SGN_MSG_TABLE; on the wire it is a
- * msgpack array in that order (ring/net/msg_codec.h). A field that a type does not list is 0 or
- * empty. A reader takes a longer array than it knows (a newer sender) and ignores the rest; a shorter
- * one leaves the last fields 0. Bytes are borrowed from the frame the message was decoded from.
+ * A message is a type and a fixed list of fields, in the order of SGN_MSG_TABLE; on the wire it is
+ * a msgpack array in that order (ring/net/msg_codec.h). A field that a type does not list is 0 or
+ * empty. A reader takes a longer array than it knows (a newer sender) and ignores the rest; a
+ * shorter one leaves the last fields 0. Bytes are borrowed from the frame the message was decoded
+ * from.
  *
  * Lists inside a message (`items`) are flat bytes made and read by ring/core/items.h, so that a
  * bounded count of fields is all that msgpack ever sees. */
@@ -22,18 +23,20 @@
  *   HELLO       first frame of a connection, both ways. node = sender's id, 0 for a client;
  *               bucket = ring name ("" from a client that does not know it yet); a = ring digest
  *               (0: not known); b = incarnation; c = highest protocol version spoken.
- *   GET         bucket key; a = read mode (enum sgn_read_mode); n = R for this request, 0: bucket's;
- *               flags SGN_GET_HEAD_ONLY: digest record, no bodies (stat).
+ *   GET         bucket key; a = read mode (enum sgn_read_mode); n = R for this request, 0:
+ *               bucket's; flags SGN_GET_HEAD_ONLY: digest record, no bodies (stat).
  *   PUT         bucket key value; context + SGN_PUT_HAS_CONTEXT: overwrite only what the context
  *               covers, else all that the coordinator holds; n = W, 0: bucket's; id; stamp.
  *   DEL         as PUT without value.
- *   LIST        bucket; key = prefix; after = start behind this key; n = page size in keys (<= 1000).
+ *   LIST        bucket; key = prefix; after = start behind this key; n = keys of a page (<= 1000).
  *   BUCKET_PUT  bucket; a = kind, n | r | w in a packed word (sgn_bucket_props in bucket.h) as b.
  *   BUCKET_DEL  bucket.        BUCKET_LIST  no fields.
- *   RING        the ring's description, to route by. STATUS: the node's view, as JSON text in value.
- * Their answer is always RESULT: err; node = who answers; text = sentence for a person when err != 0;
+ *   RING        the ring's description, to route by. STATUS: the node's view, JSON text in value.
+ * Their answer is always RESULT: err; node = who answers; text = sentence for a person when
+ *   err != 0;
  *   value = record (GET), description (RING), text (STATUS); context (PUT, DEL); items + after +
- *   flags SGN_RESULT_END (LIST, BUCKET_LIST); stamp = the coordinator's hlc; a = copies stored or read.
+ *   flags SGN_RESULT_END (LIST, BUCKET_LIST); stamp = the coordinator's hlc; a = copies stored or
+ *   read.
  *
  * Between nodes:
  *   HEARTBEAT   node; b = incarnation; a = the incarnation of yours that I last heard within the
@@ -42,17 +45,17 @@
  *   REPL_PUT    bucket key; value = record; node = hint_for: 0, or the home this is kept for;
  *               flags SGN_REPL_WANT_BACK: answer with the merged record if it is not what was sent.
  *   REPL_ACK    err; value = merged record when asked and different; flags.
- *   REPL_GET    bucket key; flags SGN_GET_HEAD_ONLY. Answer REPL_RECORD: err, value = record ("" none).
+ *   REPL_GET    bucket key; flags SGN_GET_HEAD_ONLY. Answer REPL_RECORD: err, value ("": none).
  *   REPL_LIST   bucket; key = prefix; after; n = most keys; items = partition bitmap (1 bit each,
  *               least first). Answer REPL_PAGE: err; items = (key, digest record) in key order;
  *               after = examined through this key; flags SGN_RESULT_END: nothing behind it.
  *   TREE_ROOTS  node = sender; items = (partition u32, root u64), over the keys both are homes of.
- *               Answer TREE_LEAVES: items = (partition u32, 256 x u64 leaves) of the first partitions
- *               that differ, as many as a page holds.
+ *               Answer TREE_LEAVES: items = (partition u32, 256 x u64 leaves) of the first
+ *               partitions that differ, as many as a page holds.
  *   TREE_KEYS   a = partition, b = leaf, + 256 when it goes on behind its first item (which then is
- *               the last of the page before); items = (full key, digest u64), sorted by (hash, key);
- *               flags SGN_RESULT_END: last page of the leaf, else the page ends with its last item.
- *               No answer: the receiver starts REPL_PUT exchanges for what differs.
+ *               the last of the page before); items = (full key, digest u64), sorted by (hash,
+ *               key); flags SGN_RESULT_END: last page of the leaf, else the page ends with its last
+ *               item. No answer: the receiver starts REPL_PUT exchanges for what differs.
  *   BUCKETS     items = bucket table rows; answered by nothing; merged row by row. */
 #define SGN_MSG_TABLE(X)                                                                           \
     X(HELLO, 1, "NBabc")                                                                           \

@@ -22,7 +22,8 @@ static inline uint64_t sgn_prng_next(struct sgn_prng *prng)
     return sgn_mix64(prng->state);
 }
 
-/* 0 <= result < bound; bound > 0. The bias, below 2^-32 for bounds under 2^32, does not matter here. */
+/* 0 <= result < bound; bound > 0. The bias, below 2^-32 for bounds under 2^32, does not matter
+ * here. */
 static inline uint64_t sgn_prng_below(struct sgn_prng *prng, uint64_t bound)
 {
     return sgn_prng_next(prng) % bound;

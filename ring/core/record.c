@@ -158,7 +158,7 @@ enum sgn_err sgn_record_merge(struct sgn_record *into, const struct sgn_record *
         if (!stays) {
             continue;
         }
-        bytes += next->body.count; /* Heads alone always merge: a stat can tell of what no get can. */
+        bytes += next->body.count; /* Heads alone always merge: a stat tells of what no get can. */
         if (merged.sibling_count == SGN_SIBLINGS_MAX || bytes > SGN_VALUE_BYTES_MAX) {
             return SGN_ERR_TOO_MANY_SIBLINGS;
         }

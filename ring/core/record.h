@@ -6,20 +6,21 @@
  * writes: a write that the vector covers and that is not among the siblings has been overwritten.
  * A record without siblings is a tombstone: its vector still overwrites what it covers.
  *
- * Invariants: vector entries sorted by actor, no actor twice, counters >= 1; siblings sorted by dot,
- *             no dot twice; every dot is covered by the vector.
- *             So equal records have equal bytes.
+ * Invariants: vector entries sorted by actor, no actor twice, counters >= 1; siblings sorted
+ *             by dot, no dot twice; every dot is covered by the vector. So equal records
+ *             have equal bytes.
  * The rule that makes the vector true: an actor mints a dot only on a record that holds the effect
  *             of all its earlier dots of that key (ring/core/engine.h says how that is kept).
  * Retries:    a put sent again to another coordinator is minted twice; the two siblings carry one
- *             request id and one body, and a reader shows one of them. They are not folded in merge:
- *             that would make it depend on the order in which replicas meet.
+ *             request id and one body, and a reader shows one of them. They are not folded in
+ *             merge: that would make it depend on the order in which replicas meet.
  * Owns:       nothing. A decoded record points into the bytes it was decoded from; keep those.
  *
  * Bytes, little-endian:
  *   u8 format (1) | u8 vector_count | u8 sibling_count | u8 0
  *   vector_count x  { u32 node, u32 generation, u64 counter }
- *   sibling_count x { u32 node, u32 generation, u64 counter, u64 hlc, 16 request id, u32 body_bytes }
+ *   sibling_count x { u32 node, u32 generation, u64 counter, u64 hlc, 16 request id,
+ *                     u32 body_bytes }
  *   the bodies, in the order of the siblings
  * A *digest record* has the same head and no bodies (body_bytes still says how long they are). */
 #ifndef SGN_CORE_RECORD_H
@@ -70,7 +71,8 @@ enum sgn_record_bodies { SGN_RECORD_WITH_BODIES, SGN_RECORD_DIGEST_ONLY };
 void sgn_record_init(struct sgn_record *record);
 
 /* Decodes and checks every invariant. An empty `bytes` is the record of a key never written.
- * `with_bodies` says which of the two forms is expected. SGN_ERR_CORRUPT if the bytes are not one. */
+ * `with_bodies` says which of the two forms is expected. SGN_ERR_CORRUPT if the bytes are not
+ * one. */
 enum sgn_err sgn_record_decode(struct sgn_bytes bytes, enum sgn_record_bodies with_bodies,
                                struct sgn_record *record);
 
@@ -94,17 +96,18 @@ bool sgn_record_is_dead(const struct sgn_record *record);
 /* The sibling with the highest (hlc, dot); NULL when dead. Points into record. */
 const struct sgn_sibling *sgn_record_newest(const struct sgn_record *record);
 
-/* For showing, never for storing: of siblings that carry one request id (a put sent again and minted by
- * two coordinators) only the first stays. The vector is as before, so a context made of it covers all. */
+/* For showing, never for storing: of siblings that carry one request id (a put sent again and
+ * minted by two coordinators) only the first stays. The vector is as before, so a context made of
+ * it covers all. */
 void sgn_record_fold_retries(struct sgn_record *record);
 
 /* What one write does. */
 struct sgn_mint {
     struct sgn_actor actor;           /* Who mints. */
-    const struct sgn_vector *context; /* What the writer has seen. NULL: "replace what is there", that
-                                         is all that this record holds and that was written before
-                                         hlc; so a request that arrives late, or twice, drops nothing
-                                         that was written after it was made. */
+    const struct sgn_vector *context; /* What the writer has seen. NULL: "replace what is there":
+                                         all that this record holds and that was written before
+                                         hlc; so a request that arrives late, or twice, drops
+                                         nothing that was written after it was made. */
     bool is_delete;                   /* Drops the siblings the context covers; adds none. */
     struct sgn_bytes body;
     uint64_t hlc;

@@ -1,8 +1,8 @@
 /* ring/core/ring.h - the shape of a ring: its members and which of them hold which partition.
  *
  * Invariants: members sorted by id, ids 1.. unique; every row of the table has `replica_count`
- *             different members; the table is what sgn_placement_solve gives for the members, so all
- *             nodes with the same description have the same table.
+ *             different members; the table is what sgn_placement_solve gives for the members, so
+ *             all nodes with the same description have the same table.
  * Owns:       nothing; `table` is memory of the caller (partition_count * replica_count entries).
  */
 #ifndef SGN_CORE_RING_H
@@ -15,7 +15,7 @@
 #include "ring/core/limits.h"
 
 #define SGN_RING_NAME_BYTES_MAX 63u
-#define SGN_ADDRESS_BYTES_MAX 63u /* "127.0.0.1:7301" or "[::1]:7301"; addresses, never host names. */
+#define SGN_ADDRESS_BYTES_MAX 63u /* "127.0.0.1:7301", "[::1]:7301"; addresses, never host names. */
 
 struct sgn_member {
     uint32_t id; /* 1..; chosen by the operator, never used again after the node has left. */
@@ -37,9 +37,9 @@ struct sgn_ring {
 /* Index of the member, or -1. */
 int sgn_ring_find(const struct sgn_ring *ring, uint32_t node_id);
 
-/* Fills nodes[] with the ids of the partition's replicas, then of every other member in a fixed order
- * peculiar to the partition (those are the stand-ins of a sloppy quorum), up to `max`. Returns how
- * many. The first replica_count are the homes. */
+/* Fills nodes[] with the ids of the partition's replicas, then of every other member in a fixed
+ * order peculiar to the partition (those are the stand-ins of a sloppy quorum), up to `max`.
+ * Returns how many. The first replica_count are the homes. */
 uint32_t sgn_ring_preference(const struct sgn_ring *ring, uint32_t partition, uint32_t *nodes,
                              uint32_t max);
 
@@ -48,7 +48,10 @@ uint32_t sgn_ring_preference(const struct sgn_ring *ring, uint32_t partition, ui
 uint64_t sgn_ring_stand_in_hash(uint32_t partition, uint32_t node_id);
 
 /* Whether the node is one of the first n (<= replica_count) replicas of the partition. */
-bool sgn_ring_is_home(const struct sgn_ring *ring, uint32_t partition, uint32_t node_id, uint32_t n);
+bool sgn_ring_is_home(const struct sgn_ring *ring,
+                      uint32_t partition,
+                      uint32_t node_id,
+                      uint32_t n);
 
 /* XXH3 over everything that must agree (name, epoch, Q, N, ids, weights, zones; not addresses). */
 uint64_t sgn_ring_digest(const struct sgn_ring *ring);

@@ -5,8 +5,8 @@
 #include "ring/core/check.h"
 #include "ring/core/key.h"
 
-/* A bijection that spreads every bit (the finalizer of splitmix64): a plain xor of digests would let
- * two keys that trade places cancel out. */
+/* A bijection that spreads every bit (the finalizer of splitmix64): a plain xor of digests would
+ * let two keys that trade places cancel out. */
 static uint64_t mix(uint64_t word)
 {
     word += UINT64_C(0x9e3779b97f4a7c15);

@@ -1,12 +1,13 @@
 /* ring/core/tree.h - the hash trees of a node: one per partition, SGN_TREE_LEAVES leaves each.
  *
- * protocol.md 9. A leaf is the xor of one mixed word per key in it, so a write changes it in constant
- * time: the old word out, the new word in. Equal content gives equal leaves whatever the order of
- * writes was.
+ * protocol.md 9. A leaf is the xor of one mixed word per key in it, so a write changes it in
+ * constant time: the old word out, the new word in. Equal content gives equal leaves whatever the
+ * order of writes was.
  *
- * A bucket may keep fewer copies (n) than the ring. Two replicas must agree only about the keys both
- * are homes of, so the leaves are kept apart by n: replicas of ranks i and j compare the keys of
- * buckets with n > max(i, j), and a bucket with n = 2 never looks like a difference to the third.
+ * A bucket may keep fewer copies (n) than the ring. Two replicas must agree only about the keys
+ * both are homes of, so the leaves are kept apart by n: replicas of ranks i and j compare the keys
+ * of buckets with n > max(i, j), and a bucket with n = 2 never looks like a difference to the
+ * third.
  *
  * Owns: nothing; the words are zeroed memory of the caller (untouched pages cost nothing). */
 #ifndef SGN_CORE_TREE_H

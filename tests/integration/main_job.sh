@@ -167,7 +167,8 @@ import_words()
     start=$(now_ms)
     import_while "$dir/words" words "$middle" local kill "$doomed" --dir "$ring"
     rate "$words" "$(wc -c <"$dir/words")" $(($(now_ms) - start))
-    expect "node $doomed is dead" bash -c "'$cli' local status --dir '$ring' | grep -q 'node $doomed down'"
+    expect "node $doomed is dead" bash -c \
+        "'$cli' local status --dir '$ring' | grep -q 'node $doomed down'"
 }
 
 import_assets()

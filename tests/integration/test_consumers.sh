@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the client library into an empty folder and builds against it as others would: pkg-config,
-# pkg-config with the static archive, CMake, C++17; runs what was built; and compares what the shared
-# library exports with what signet.h declares.
+# Installs the client library into an empty folder and builds against it as others would:
+# pkg-config, pkg-config with the static archive, CMake, C++17; runs what was built; and compares
+# what the shared library exports with what signet.h declares.
 # Usage: test_consumers.sh BUILD_DIR
 set -euo pipefail
 

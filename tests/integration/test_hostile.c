@@ -67,7 +67,8 @@ static void make_sensible(struct sgn_prng *prng, struct sgn_msg *msg)
     }
 }
 
-/* Frames of the types, seldom of others, whole, cut, or with bits turned behind a checksum that is right or wrong. */
+/* Frames of the types, seldom of others, whole, cut, or with bits turned behind a checksum that is
+ * right or wrong. */
 static size_t frames_make(struct sgn_prng *prng, uint64_t types)
 {
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));

@@ -1,5 +1,5 @@
-/* A main for fuzz targets built without libFuzzer: feeds every file of the folders or files named on
- * the command line to the target once, so that kept finds stay fixed in every build. */
+/* A main for fuzz targets built without libFuzzer: feeds every file of the folders or files named
+ * on the command line to the target once, so that kept finds stay fixed in every build. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -134,7 +134,8 @@ void mini_write(struct mini_node *node, enum sgn_family family, const void *key,
                 const void *value, size_t value_count)
 {
     struct sgn_bytes bytes = sgn_bytes_of(key, key_count);
-    struct mini_entry entry = {.family = family, .key_count = key_count, .value_count = value_count};
+    struct mini_entry entry = {
+        .family = family, .key_count = key_count, .value_count = value_count};
     entry.key = malloc(key_count + 1); /* Copied first: the bytes may be the old entry's. */
     entry.value = malloc(value_count + 1);
     memcpy(entry.key, key, key_count);

@@ -233,8 +233,8 @@ ssize_t writev(int fd, const struct iovec *pieces, int count)
     return write_fails(fd) ? -1 : real(fd, pieces, count);
 }
 
-/* A second name keeps the content, for the case that the unlink is undone, and keeps the inode number
- * from being given to another file. */
+/* A second name keeps the content, for the case that the unlink is undone, and keeps the inode
+ * number from being given to another file. */
 static void bury(const char *path)
 {
     struct stat is;

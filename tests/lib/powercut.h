@@ -50,7 +50,8 @@ struct powercut_map {
     struct powercut_names names[2];
 };
 
-/* Makes the map file afresh, with all that is in the directory taken for durable. NULL on failure. */
+/* Makes the map file afresh, with all that is in the directory taken for durable. NULL on
+ * failure. */
 struct powercut_map *powercut_begin(const char *directory, const char *map_path);
 
 enum powercut_entries { POWERCUT_KEEP_ENTRIES, POWERCUT_UNDO_ENTRIES };

@@ -31,8 +31,8 @@ as_root()
     fi
 }
 
-# install_missing PROFILES LOG: installs what debian/control lists under these build profiles and the
-# machine lacks. Asks nobody and, when nothing lacks, calls no apt.
+# install_missing PROFILES LOG: installs what debian/control lists under these build profiles and
+# the machine lacks. Asks nobody and, when nothing lacks, calls no apt.
 install_missing()
 {
     local profiles=$1 log=$2
@@ -74,5 +74,6 @@ build()
     if [ -n "${SGN_CONFIGURE:-}" ]; then # One more cmake option, such as -DSGN_TOLERANT=ON.
         configure+=("$SGN_CONFIGURE")
     fi
-    "${configure[@]}" >"$log" 2>&1 && cmake --build --preset "$preset" "${targets[@]}" -- -k 0 >>"$log" 2>&1
+    "${configure[@]}" >"$log" 2>&1 &&
+        cmake --build --preset "$preset" "${targets[@]}" -- -k 0 >>"$log" 2>&1
 }

@@ -2,8 +2,7 @@
  *
  *   sgn-sim --seeds N [--from S]   run N seeds; print what failed and how to repeat it
  *   sgn-sim --seed S [-v]          run one and tell about it
- *   sgn-sim --self-test            same seed same trace, other seed other trace, canaries turn
- *   red */
+ *   sgn-sim --self-test            same seed same trace, other seed other trace, canaries seen */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

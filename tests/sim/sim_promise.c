@@ -36,7 +36,8 @@ static bool held(const struct sim_disk *disk,
 static void check_hint_gone(struct sim_world *world, uint32_t index, struct sgn_bytes hint_key)
 {
     const uint8_t *raw = hint_key.ptr;
-    uint32_t home = (uint32_t)raw[0] << 24 | (uint32_t)raw[1] << 16 | (uint32_t)raw[2] << 8 | raw[3];
+    uint32_t home =
+        (uint32_t)raw[0] << 24 | (uint32_t)raw[1] << 16 | (uint32_t)raw[2] << 8 | raw[3];
     struct sgn_record hint;
     struct sgn_record there;
     if (world->options.rot_pm > 0 ||

@@ -76,7 +76,8 @@ Test(workload, mixes_hold_and_popular_keys_are_popular)
             top = hits[i] > top ? hits[i] : top;
         }
         /* In d the latest key is the popular one, and a new one comes with every insert. */
-        cr_assert_gt(top, mixes[m].letter == 'd' ? 40 : 1000, "zipf 0.99 over 1000 keys gives its first some 13 %%");
+        cr_assert_gt(
+            top, mixes[m].letter == 'd' ? 40 : 1000, "zipf 0.99 over 1000 keys: 13 %% for one");
     }
     struct sgn_workload load;
     cr_assert(!sgn_workload_init(&load, 'z', SGN_SPREAD_ZIPF, 1000, 1));

@@ -90,7 +90,7 @@ Test(bucket, properties)
         cr_assert_eq(sgn_bucket_props_unpack(bad[i], 3, &row, &why), SGN_ERR_INVALID);
         cr_assert_not_null(why);
     }
-    cr_assert_eq(sgn_bucket_props_unpack(sgn_bucket_props_pack(SGN_BUCKET_ORDERED, 0, 0, 0), 3, &row,
-                                         &why),
-                 SGN_ERR_UNSUPPORTED);
+    cr_assert_eq(
+        sgn_bucket_props_unpack(sgn_bucket_props_pack(SGN_BUCKET_ORDERED, 0, 0, 0), 3, &row, &why),
+        SGN_ERR_UNSUPPORTED);
 }
