@@ -332,6 +332,8 @@ void sgn_pool_tick(struct sgn_client *client, uint64_t now_ns, uint64_t *next_ns
     for (uint32_t i = 0; i < client->node_count; i++) {
         struct sgn_node *node = client->nodes[i];
         for (uint32_t j = 0; j < node->link_count;) {
+            /* An ended link is not in its node any more: link_remove took it out. */
+            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
             j += link_tick(node->links[j], now_ns, next_ns) ? 0 : 1;
         }
         if (node->redial_ns == 0) {
@@ -354,7 +356,8 @@ void sgn_pool_clear(struct sgn_client *client)
         struct sgn_node *node = client->nodes[i];
         while (node->link_count > 0) {
             struct sgn_link *link = node->links[0];
-            SGN_ASSERT(link->inflight == 0); /* All requests were ended before. */
+            /* All requests were ended before; link_remove takes the link out of its node. */
+            SGN_ASSERT(link->inflight == 0); /* NOLINT(clang-analyzer-unix.Malloc) */
             sgn_conn_close(link->conn);
             link_remove(link);
             free(link);

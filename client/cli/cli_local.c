@@ -74,7 +74,7 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
 
 static bool write_configs(const struct local *local)
 {
-    uint16_t ports[LOCAL_NODES_MAX];
+    uint16_t ports[LOCAL_NODES_MAX] = {0};
     uint32_t next = PORT_FIRST;
     for (uint32_t i = 0; i < local->count; i++) {
         ports[i] = 0;

@@ -1,4 +1,6 @@
 /* client/cli/cli_ring.c - the ring's shape, and the plan of a change before it is made. */
+#include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,14 +76,35 @@ static void ring_of(const struct sgn_request *request,
     }
 }
 
+/* Takes decimal digits off the front. False when there are none or they say too much. */
+static bool take_number(const char **text, uint32_t *number)
+{
+    if (!isdigit((unsigned char)**text)) {
+        return false;
+    }
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(*text, &end, 10);
+    if (errno != 0 || value > UINT32_MAX) {
+        return false;
+    }
+    *number = (uint32_t)value;
+    *text = end;
+    return true;
+}
+
 /* Puts a member in its place, or gives the one of that id a new weight and zone. */
 static bool add_member(struct sgn_ring *ring, const char *text)
 {
     struct sgn_member member = {0};
-    int used = 0;
-    int fields =
-        sscanf(text, "%u:%u%n:%u%n", &member.id, &member.weight, &used, &member.zone, &used);
-    if (fields < 2 || text[used] != '\0' || member.id == 0 || member.weight == 0 ||
+    const char *at_text = text;
+    bool good = take_number(&at_text, &member.id) && *at_text++ == ':' &&
+                take_number(&at_text, &member.weight);
+    if (good && *at_text == ':') {
+        at_text++;
+        good = take_number(&at_text, &member.zone);
+    }
+    if (!good || *at_text != '\0' || member.id == 0 || member.weight == 0 ||
         member.weight > SGN_WEIGHT_MAX || member.zone >= SGN_ZONES_MAX) {
         (void)fprintf(
             stderr,

@@ -287,7 +287,9 @@ static bool list_merge(struct sgn_op *op, struct sgn_sink *sink, uint32_t *shown
         struct sgn_sink head = sgn_sink_of(raw, sizeof(raw));
         if (*shown == list->limit ||
             SGN_ITEM_OVERHEAD_BYTES + least.count + sizeof(raw) > sink->cap - sink->count) {
-            memcpy(list->after, last.ptr, last.count);
+            if (last.count > 0) {
+                memcpy(list->after, last.ptr, last.count);
+            }
             list->after_bytes = last.count;
             return false;
         }

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "ring/core/check.h"
+
 struct sgn_prng {
     uint64_t state; /* Any value is a good seed. */
 };
@@ -26,6 +28,7 @@ static inline uint64_t sgn_prng_next(struct sgn_prng *prng)
  * here. */
 static inline uint64_t sgn_prng_below(struct sgn_prng *prng, uint64_t bound)
 {
+    SGN_ASSERT(bound > 0);
     return sgn_prng_next(prng) % bound;
 }
 

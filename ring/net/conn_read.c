@@ -81,7 +81,8 @@ static bool keep_rest(struct sgn_conn *conn, const uint8_t *rest, size_t count)
         conn->in_cap = count;
     }
     if (count > 0) {
-        memmove(conn->in, rest, count);
+        /* What was reallocated is not where rest lies: see above. */
+        memmove(conn->in, rest, count); /* NOLINT(clang-analyzer-unix.Malloc) */
     } else if (conn->in_cap > IN_BYTES_KEPT) {
         free(conn->in);
         conn->in = NULL;

@@ -182,7 +182,9 @@ static void fault_turn(struct sim_world *world, struct sim_event *due)
     }
     const struct sim_options *o = &world->options;
     struct sgn_prng *prng = &world->prng;
-    uint32_t node = (uint32_t)sgn_prng_below(prng, o->nodes);
+    uint32_t node_count = o->nodes;
+    SGN_ASSERT(node_count > 1);
+    uint32_t node = (uint32_t)sgn_prng_below(prng, node_count);
     if (sgn_prng_chance(prng, o->crash_pm)) {
         go_down(world, node, false);
         if (sgn_prng_chance(prng, 100)) {
@@ -201,7 +203,8 @@ static void fault_turn(struct sim_world *world, struct sim_event *due)
         cut_group(world);
     }
     if (sgn_prng_chance(prng, o->one_way_pm)) {
-        cut(world, node, (node + 1 + (uint32_t)sgn_prng_below(prng, o->nodes - 1)) % o->nodes);
+        uint32_t distance = 1 + (uint32_t)sgn_prng_below(prng, node_count - 1);
+        cut(world, node, (node + distance) % node_count);
     }
     if (sgn_prng_chance(prng, o->disk_full_pm)) {
         world->nodes[node].disk.full = true;

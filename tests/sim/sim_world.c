@@ -25,7 +25,7 @@ struct sim_event *sim_schedule(struct sim_world *world,
     event->run = run;
     if (world->heap_count == world->heap_cap) {
         world->heap_cap = world->heap_cap == 0 ? 256 : world->heap_cap * 2;
-        world->heap = realloc(world->heap, world->heap_cap * sizeof(world->heap[0]));
+        world->heap = realloc(world->heap, world->heap_cap * sizeof(struct sim_event *));
         SGN_ASSERT(world->heap != NULL);
     }
     uint32_t at = world->heap_count++;
