@@ -111,8 +111,10 @@ _Noreturn static void serve(int listen_fd, const struct sgn_echo_options *option
     _exit(0);
 }
 
-static void load_server(const struct sgn_echo_options *options, struct sockaddr_in *address,
-                        pid_t server, struct sgn_load_result *result)
+static void load_server(const struct sgn_echo_options *options,
+                        struct sockaddr_in *address,
+                        pid_t server,
+                        struct sgn_load_result *result)
 {
     struct event_base *base = event_base_new();
     struct end *ends = calloc(options->callers, sizeof(*ends));
@@ -151,7 +153,8 @@ static void load_server(const struct sgn_echo_options *options, struct sockaddr_
     event_base_free(base);
 }
 
-bool sgn_echo_run(const struct sgn_echo_options *options, struct sgn_load_result *result,
+bool sgn_echo_run(const struct sgn_echo_options *options,
+                  struct sgn_load_result *result,
                   struct sgn_why *why)
 {
     memset(result, 0, sizeof(*result));

@@ -10,7 +10,8 @@ struct sgn_echo_options {
 };
 
 /* Forks the server, loads it, ends it. result->reads holds the latencies. False with a sentence. */
-bool sgn_echo_run(const struct sgn_echo_options *options, struct sgn_load_result *result,
+bool sgn_echo_run(const struct sgn_echo_options *options,
+                  struct sgn_load_result *result,
                   struct sgn_why *why);
 
 #endif

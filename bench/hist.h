@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #define SGN_HIST_STEP_BITS 7u
-#define SGN_HIST_BITS_MAX 40u
-#define SGN_HIST_CELLS ((SGN_HIST_BITS_MAX - SGN_HIST_STEP_BITS + 1) << SGN_HIST_STEP_BITS)
+#define SGN_HIST_BITS_MAX  40u
+#define SGN_HIST_CELLS     ((SGN_HIST_BITS_MAX - SGN_HIST_STEP_BITS + 1) << SGN_HIST_STEP_BITS)
 
 struct sgn_hist {
     uint64_t count, sum, max;

@@ -131,8 +131,12 @@ static void caller_next(struct caller *caller)
 static void note_error(struct sgn_load_result *result, const struct sgn_msg *msg)
 {
     if (result->errors++ == 0) {
-        (void)snprintf(result->first_error, sizeof(result->first_error), "%s: %.*s",
-                       sgn_err_name(msg->err), (int)msg->text.count, (const char *)msg->text.ptr);
+        (void)snprintf(result->first_error,
+                       sizeof(result->first_error),
+                       "%s: %.*s",
+                       sgn_err_name(msg->err),
+                       (int)msg->text.count,
+                       (const char *)msg->text.ptr);
     }
 }
 
@@ -150,8 +154,8 @@ static void caller_answered(struct caller *caller, const struct sgn_msg *msg)
         return;
     }
     uint64_t now = sgn_now_ns();
-    bool is_write = caller->op == SGN_LOAD_UPDATE || caller->op == SGN_LOAD_INSERT ||
-                    caller->modify_writes;
+    bool is_write =
+        caller->op == SGN_LOAD_UPDATE || caller->op == SGN_LOAD_INSERT || caller->modify_writes;
     if (now >= load->count_from_ns && now < load->stop_ns) {
         sgn_hist_add(is_write ? &load->result->writes : &load->result->reads,
                      now - caller->began_ns);
@@ -209,8 +213,8 @@ static void on_message(struct sgn_conn *conn, const struct sgn_msg *msg, void *u
         }
         load->one.value = sgn_bytes_of(load->one_value, count);
         if (msg->err != SGN_OK) {
-            sgn_why_set(&load->failed_why, "%.*s", (int)msg->text.count,
-                        (const char *)msg->text.ptr);
+            sgn_why_set(
+                &load->failed_why, "%.*s", (int)msg->text.count, (const char *)msg->text.ptr);
         }
         load->phase = PHASE_IDLE;
         (void)event_base_loopbreak(load->base);
@@ -228,7 +232,9 @@ static void on_closed(struct sgn_conn *conn, enum sgn_err err, const char *why, 
 
 static const struct sgn_conn_events events = {on_up, on_message, on_closed};
 
-static enum sgn_err dial(struct caller *caller, uint32_t member, const char *text,
+static enum sgn_err dial(struct caller *caller,
+                         uint32_t member,
+                         const char *text,
                          struct sgn_why *why)
 {
     struct sgn_address address;
@@ -241,7 +247,8 @@ static enum sgn_err dial(struct caller *caller, uint32_t member, const char *tex
 }
 
 /* Runs the loop until `done` says so, a failure, or the time is up. */
-static enum sgn_err wait_for(struct sgn_load *load, bool (*done)(const struct sgn_load *),
+static enum sgn_err wait_for(struct sgn_load *load,
+                             bool (*done)(const struct sgn_load *),
                              struct sgn_why *why)
 {
     struct timeval limit = {.tv_sec = CONNECT_SECONDS};
@@ -293,8 +300,8 @@ static enum sgn_err ask(struct sgn_load *load, struct sgn_msg *msg, struct sgn_w
 static enum sgn_err fetch_ring(struct sgn_load *load, struct sgn_why *why)
 {
     char seed[SGN_ADDRESS_TEXT_BYTES];
-    (void)snprintf(seed, sizeof(seed), "%.*s", (int)strcspn(load->options.seeds, ","),
-                   load->options.seeds);
+    (void)snprintf(
+        seed, sizeof(seed), "%.*s", (int)strcspn(load->options.seeds, ","), load->options.seeds);
     load->caller_count = 1;
     load->callers[0].load = load;
     enum sgn_err err = dial(&load->callers[0], 0, seed, why);
@@ -334,7 +341,8 @@ static enum sgn_err connect_callers(struct sgn_load *load, uint32_t count, struc
     return wait_for(load, is_connected, why);
 }
 
-enum sgn_err sgn_load_open(struct sgn_load **out, const struct sgn_load_options *options,
+enum sgn_err sgn_load_open(struct sgn_load **out,
+                           const struct sgn_load_options *options,
                            struct sgn_why *why)
 {
     struct sgn_load *load = calloc(1, sizeof(*load));
@@ -371,8 +379,8 @@ void sgn_load_close(struct sgn_load *load)
     free(load);
 }
 
-enum sgn_err sgn_load_bucket(struct sgn_load *load, uint32_t n, uint32_t r, uint32_t w,
-                             struct sgn_why *why)
+enum sgn_err sgn_load_bucket(
+    struct sgn_load *load, uint32_t n, uint32_t r, uint32_t w, struct sgn_why *why)
 {
     struct sgn_msg msg = {.type = SGN_MSG_BUCKET_PUT,
                           .bucket = sgn_bytes_str(load->options.bucket),
@@ -449,8 +457,8 @@ enum sgn_err sgn_load_run(struct sgn_load *load,
     if (err != SGN_OK) {
         return err;
     }
-    (void)sgn_workload_init(&load->workload, options->workload, options->spread, options->keys,
-                            options->seed);
+    (void)sgn_workload_init(
+        &load->workload, options->workload, options->spread, options->keys, options->seed);
     load->result = result;
     load->phase = PHASE_RUN;
     const struct sgn_wire_counts *wire = sgn_wire_counts(load->wire);

@@ -14,10 +14,10 @@
 #include "ring/net/conn.h"
 
 #define SGN_LOAD_CALLERS_MAX 256u
-#define SGN_LOAD_PIDS_MAX 32u
+#define SGN_LOAD_PIDS_MAX    32u
 
 struct sgn_load_options {
-    const char *seeds;  /* "127.0.0.1:7301,..." */
+    const char *seeds; /* "127.0.0.1:7301,..." */
     const char *bucket;
     char workload;
     enum sgn_load_spread spread;
@@ -35,18 +35,19 @@ struct sgn_load_result {
     char first_error[256];         /* Of the first one. */
     double seconds;
     uint32_t request_bytes, reply_bytes; /* Mean frame of each, for an echo of the same bytes. */
-    uint64_t server_cpu_ns;        /* All processes in `pids`, over the same time. */
+    uint64_t server_cpu_ns;              /* All processes in `pids`, over the same time. */
 };
 
 struct sgn_load; /* A connected ring. */
 
 /* Connects, fetches the ring. SGN_ERR_*, with a sentence. */
-enum sgn_err sgn_load_open(struct sgn_load **load, const struct sgn_load_options *options,
+enum sgn_err sgn_load_open(struct sgn_load **load,
+                           const struct sgn_load_options *options,
                            struct sgn_why *why);
 void sgn_load_close(struct sgn_load *load);
 /* Makes sure that the bucket exists, with n copies. */
-enum sgn_err sgn_load_bucket(struct sgn_load *load, uint32_t n, uint32_t r, uint32_t w,
-                             struct sgn_why *why);
+enum sgn_err sgn_load_bucket(
+    struct sgn_load *load, uint32_t n, uint32_t r, uint32_t w, struct sgn_why *why);
 /* Writes keys 0..keys-1 once each. */
 enum sgn_err sgn_load_fill(struct sgn_load *load, struct sgn_why *why);
 /* Runs the workload with `callers` callers for `seconds`, the first tenth not counted. */

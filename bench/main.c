@@ -70,9 +70,27 @@ static bool number_list(const char *text, uint32_t *out, uint32_t cap, uint32_t 
 }
 
 enum option_id {
-    OPT_SEEDS = 256, OPT_WORKLOAD, OPT_READ, OPT_CONNECTIONS, OPT_SECONDS, OPT_KEYS, OPT_VALUE,
-    OPT_READ_COPIES, OPT_WRITE_COPIES, OPT_BUCKET, OPT_SPREAD, OPT_PIDS, OPT_NO_FILL, OPT_ROUNDS,
-    OPT_ECHO, OPT_SYNC, OPT_DIR, OPT_REQUEST, OPT_REPLY, OPT_GROUP, OPT_HELP
+    OPT_SEEDS = 256,
+    OPT_WORKLOAD,
+    OPT_READ,
+    OPT_CONNECTIONS,
+    OPT_SECONDS,
+    OPT_KEYS,
+    OPT_VALUE,
+    OPT_READ_COPIES,
+    OPT_WRITE_COPIES,
+    OPT_BUCKET,
+    OPT_SPREAD,
+    OPT_PIDS,
+    OPT_NO_FILL,
+    OPT_ROUNDS,
+    OPT_ECHO,
+    OPT_SYNC,
+    OPT_DIR,
+    OPT_REQUEST,
+    OPT_REPLY,
+    OPT_GROUP,
+    OPT_HELP
 };
 
 static const struct option longs[] = {
@@ -169,14 +187,20 @@ static double us(uint64_t ns)
     return (double)ns / 1000.0;
 }
 
-static void print_row(const char *what, uint32_t connections, const struct sgn_load_result *r,
+static void print_row(const char *what,
+                      uint32_t connections,
+                      const struct sgn_load_result *r,
                       bool with_cpu)
 {
     struct sgn_hist all = r->reads;
     sgn_hist_merge(&all, &r->writes);
-    (void)printf("%-10s %5u %10.0f %9.1f %9.1f %9.1f", what, connections,
-                 (double)all.count / r->seconds, us(sgn_hist_at(&all, 500)),
-                 us(sgn_hist_at(&all, 990)), us(sgn_hist_at(&all, 999)));
+    (void)printf("%-10s %5u %10.0f %9.1f %9.1f %9.1f",
+                 what,
+                 connections,
+                 (double)all.count / r->seconds,
+                 us(sgn_hist_at(&all, 500)),
+                 us(sgn_hist_at(&all, 990)),
+                 us(sgn_hist_at(&all, 999)));
     if (with_cpu && all.count > 0) {
         (void)printf(" %12.2f", (double)r->server_cpu_ns / 1000.0 / (double)all.count);
     } else {
@@ -218,8 +242,12 @@ static int by_value(const void *a, const void *b)
 static void print_ratio(const char *what, double *ratios, uint32_t count)
 {
     qsort(ratios, count, sizeof(ratios[0]), by_value);
-    (void)printf("%s: median %.2f (least %.2f, most %.2f, %u rounds)\n", what, ratios[count / 2],
-                 ratios[0], ratios[count - 1], count);
+    (void)printf("%s: median %.2f (least %.2f, most %.2f, %u rounds)\n",
+                 what,
+                 ratios[count / 2],
+                 ratios[0],
+                 ratios[count - 1],
+                 count);
 }
 
 /* The workload and its floor in turn; the ratio of each pair of windows. */
@@ -236,8 +264,8 @@ static int run_against(const struct settings *s, struct sgn_load *load, uint32_t
         }
         print_row("ring", connections, &ring, s->pid_count > 0);
         if (s->against_echo) {
-            struct sgn_echo_options echo = {connections, s->load.seconds, ring.request_bytes,
-                                            ring.reply_bytes};
+            struct sgn_echo_options echo = {
+                connections, s->load.seconds, ring.request_bytes, ring.reply_bytes};
             if (!sgn_echo_run(&echo, &floor_result, &why)) {
                 (void)fprintf(stderr, "kv-bench: %s\n", why.text);
                 return 1;
@@ -246,15 +274,18 @@ static int run_against(const struct settings *s, struct sgn_load *load, uint32_t
             ratios[round] = cpu_per_op(&ring) / cpu_per_op(&floor_result);
         } else {
             /* What the request brought is the record that has to be made durable. */
-            struct sgn_probe_options probe = {s->directory, s->load.seconds, connections,
-                                              ring.request_bytes};
+            struct sgn_probe_options probe = {
+                s->directory, s->load.seconds, connections, ring.request_bytes};
             struct sgn_probe_result raw;
             if (!sgn_probe_run(&probe, &raw, &why)) {
                 (void)fprintf(stderr, "kv-bench: %s\n", why.text);
                 return 1;
             }
-            (void)printf("%-10s %5u %10.0f records of %u bytes per s, %.0f syncs/s\n", "raw sync",
-                         connections, raw.records_per_second, probe.record_bytes,
+            (void)printf("%-10s %5u %10.0f records of %u bytes per s, %.0f syncs/s\n",
+                         "raw sync",
+                         connections,
+                         raw.records_per_second,
+                         probe.record_bytes,
                          raw.syncs_per_second);
             ratios[round] = (double)ring.writes.count / ring.seconds / raw.records_per_second;
         }
@@ -287,8 +318,10 @@ static int command_run(struct settings *s)
     int status = err == SGN_OK ? 0 : 1;
     static struct sgn_load_result result;
     if (err == SGN_OK) {
-        (void)printf("workload %c, %llu keys, values of %u bytes, %s\n", s->load.workload,
-                     (unsigned long long)s->load.keys, s->load.value_bytes,
+        (void)printf("workload %c, %llu keys, values of %u bytes, %s\n",
+                     s->load.workload,
+                     (unsigned long long)s->load.keys,
+                     s->load.value_bytes,
                      s->load.spread == SGN_SPREAD_ZIPF ? "zipf 0.99" : "uniform");
         print_head();
     }
@@ -318,8 +351,8 @@ static int command_echo(const struct settings *s)
     struct sgn_why why = {{0}};
     print_head();
     for (uint32_t i = 0; i < s->connection_count; i++) {
-        struct sgn_echo_options options = {s->connections[i], s->load.seconds, s->request_bytes,
-                                           s->reply_bytes};
+        struct sgn_echo_options options = {
+            s->connections[i], s->load.seconds, s->request_bytes, s->reply_bytes};
         if (!sgn_echo_run(&options, &result, &why)) {
             (void)fprintf(stderr, "kv-bench: %s\n", why.text);
             return 1;
@@ -342,18 +375,29 @@ static int command_probe(const struct settings *s)
         (void)fprintf(stderr, "kv-bench: %s\n", why.text);
         return 1;
     }
-    (void)printf("%u records of %u bytes a sync: %.0f records/s, %.0f syncs/s\n", s->group,
-                 s->load.value_bytes, result.records_per_second, result.syncs_per_second);
+    (void)printf("%u records of %u bytes a sync: %.0f records/s, %.0f syncs/s\n",
+                 s->group,
+                 s->load.value_bytes,
+                 result.records_per_second,
+                 result.syncs_per_second);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
-    struct settings s = {.load = {.bucket = "bench", .workload = 'c', .seconds = 5, .keys = 20000,
-                                  .value_bytes = 100, .seed = 1},
-                         .connections = {1, 16, 64}, .connection_count = 3, .rounds = 5,
-                         .request_bytes = 64, .reply_bytes = 200, .group = 64};
+    struct settings s = {.load = {.bucket = "bench",
+                                  .workload = 'c',
+                                  .seconds = 5,
+                                  .keys = 20000,
+                                  .value_bytes = 100,
+                                  .seed = 1},
+                         .connections = {1, 16, 64},
+                         .connection_count = 3,
+                         .rounds = 5,
+                         .request_bytes = 64,
+                         .reply_bytes = 200,
+                         .group = 64};
     for (int id = 0; (id = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (id == OPT_HELP) {
             (void)fputs(help, stdout);

@@ -11,7 +11,8 @@
 
 #define PROBE_FILE_BYTES_MAX (64 << 20) /* Then it begins at the front again. */
 
-bool sgn_probe_run(const struct sgn_probe_options *options, struct sgn_probe_result *result,
+bool sgn_probe_run(const struct sgn_probe_options *options,
+                   struct sgn_probe_result *result,
                    struct sgn_why *why)
 {
     char path[512];

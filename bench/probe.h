@@ -18,7 +18,8 @@ struct sgn_probe_result {
 };
 
 /* Appends to a file it makes and removes, with fdatasync per group. False with a sentence. */
-bool sgn_probe_run(const struct sgn_probe_options *options, struct sgn_probe_result *result,
+bool sgn_probe_run(const struct sgn_probe_options *options,
+                   struct sgn_probe_result *result,
                    struct sgn_why *why);
 
 #endif

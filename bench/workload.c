@@ -10,8 +10,11 @@
  * count "no such key" as an error of the ring. */
 #define UNSETTLED_MAX 256u
 
-bool sgn_workload_init(struct sgn_workload *load, char letter, enum sgn_load_spread spread,
-                       uint64_t keys, uint64_t seed)
+bool sgn_workload_init(struct sgn_workload *load,
+                       char letter,
+                       enum sgn_load_spread spread,
+                       uint64_t keys,
+                       uint64_t seed)
 {
     if (letter == '\0' || strchr("abcdefw", letter) == NULL || keys < 2) {
         return false;
@@ -24,8 +27,7 @@ bool sgn_workload_init(struct sgn_workload *load, char letter, enum sgn_load_spr
     }
     if (spread == SGN_SPREAD_ZIPF) {
         double zeta2 = 1.0 + 1.0 / pow(2.0, ZIPF_THETA);
-        load->eta =
-            (1.0 - pow(2.0 / (double)keys, 1.0 - ZIPF_THETA)) / (1.0 - zeta2 / load->zeta);
+        load->eta = (1.0 - pow(2.0 / (double)keys, 1.0 - ZIPF_THETA)) / (1.0 - zeta2 / load->zeta);
     }
     return true;
 }
@@ -54,9 +56,8 @@ static uint64_t choose_key(struct sgn_workload *load)
     }
     uint64_t rank = zipf_rank(load);
     if (load->letter == 'd') {
-        uint64_t settled = load->keys - load->zipf_keys > UNSETTLED_MAX
-                               ? load->keys - UNSETTLED_MAX
-                               : load->zipf_keys;
+        uint64_t settled = load->keys - load->zipf_keys > UNSETTLED_MAX ? load->keys - UNSETTLED_MAX
+                                                                        : load->zipf_keys;
         return settled - 1 - rank % settled; /* The latest are the popular ones. */
     }
     return sgn_mix64(rank) % load->zipf_keys; /* Popular keys lie scattered over the ring. */
@@ -69,9 +70,12 @@ enum sgn_load_op sgn_workload_next(struct sgn_workload *load, uint64_t *key)
         uint32_t read_pm;
         enum sgn_load_op most, rest;
     } mixes[] = {
-        {'a', 500, SGN_LOAD_READ, SGN_LOAD_UPDATE}, {'b', 950, SGN_LOAD_READ, SGN_LOAD_UPDATE},
-        {'c', 1000, SGN_LOAD_READ, SGN_LOAD_READ},  {'d', 950, SGN_LOAD_READ, SGN_LOAD_INSERT},
-        {'e', 950, SGN_LOAD_LIST, SGN_LOAD_INSERT}, {'f', 500, SGN_LOAD_READ, SGN_LOAD_MODIFY},
+        {'a', 500, SGN_LOAD_READ, SGN_LOAD_UPDATE},
+        {'b', 950, SGN_LOAD_READ, SGN_LOAD_UPDATE},
+        {'c', 1000, SGN_LOAD_READ, SGN_LOAD_READ},
+        {'d', 950, SGN_LOAD_READ, SGN_LOAD_INSERT},
+        {'e', 950, SGN_LOAD_LIST, SGN_LOAD_INSERT},
+        {'f', 500, SGN_LOAD_READ, SGN_LOAD_MODIFY},
         {'w', 1000, SGN_LOAD_UPDATE, SGN_LOAD_UPDATE},
     };
     uint32_t mix = 0;

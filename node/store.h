@@ -92,7 +92,7 @@ struct sgn_store_identity {
 /* Bytes read. Valid until sgn_store_value_release, which must come before sgn_store_close. */
 struct sgn_store_value {
     struct sgn_bytes bytes;
-    void *pin; /* What holds the bytes, of the database or ... */
+    void *pin;                   /* What holds the bytes, of the database or ... */
     struct sgn_value_slot *slot; /* ... of the small values; both NULL: nothing to release. */
 };
 

@@ -111,8 +111,8 @@ struct sgn_store {
 
     rocksdb_t *db;
     rocksdb_cache_t *cache;
-    struct sgn_value_cache *values; /* Of the data family. The loop's. */
-    rocksdb_column_family_handle_t *default_handle;              /* Always there, never used. */
+    struct sgn_value_cache *values;                 /* Of the data family. The loop's. */
+    rocksdb_column_family_handle_t *default_handle; /* Always there, never used. */
     rocksdb_column_family_handle_t *handles[STORE_FAMILY_COUNT]; /* By enum sgn_family. */
     rocksdb_writeoptions_t *write_options;
     rocksdb_readoptions_t *read_all;

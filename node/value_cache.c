@@ -10,7 +10,7 @@
 
 struct sgn_value_slot {
     uint32_t pins;
-    uint32_t tag; /* The other half of the key's hash: a miss seldom compares keys. */
+    uint32_t tag;       /* The other half of the key's hash: a miss seldom compares keys. */
     uint16_t key_bytes; /* 0: empty. */
     uint16_t value_bytes;
     uint32_t unused;

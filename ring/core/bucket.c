@@ -87,7 +87,8 @@ bool sgn_bucket_merge(struct sgn_bucket_table *table, const struct sgn_bucket *r
     if (table->count == SGN_BUCKETS_MAX) {
         return false;
     }
-    memmove(&table->rows[place + 1], &table->rows[place],
+    memmove(&table->rows[place + 1],
+            &table->rows[place],
             (table->count - place) * sizeof(table->rows[0]));
     table->rows[place] = *row;
     table->count++;
@@ -153,7 +154,9 @@ uint64_t sgn_bucket_props_pack(uint32_t kind, uint32_t n, uint32_t r, uint32_t w
            (uint64_t)(w & 0xff) << 24;
 }
 
-enum sgn_err sgn_bucket_props_unpack(uint64_t word, uint32_t replica_count, struct sgn_bucket *row,
+enum sgn_err sgn_bucket_props_unpack(uint64_t word,
+                                     uint32_t replica_count,
+                                     struct sgn_bucket *row,
                                      const char **why)
 {
     uint32_t kind = word & 0xff;

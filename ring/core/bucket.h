@@ -18,7 +18,7 @@ enum sgn_bucket_kind { SGN_BUCKET_AVAILABLE = 1, SGN_BUCKET_ORDERED = 2 };
 
 struct sgn_bucket {
     char name[SGN_BUCKET_BYTES_MAX + 1];
-    uint8_t kind; /* enum sgn_bucket_kind */
+    uint8_t kind;    /* enum sgn_bucket_kind */
     uint8_t n, r, w; /* 1 <= r, w <= n <= ring's replica_count */
     bool dead;
     uint64_t stamp; /* hlc of the change */
@@ -53,7 +53,9 @@ bool sgn_bucket_decode_next(struct sgn_cursor *cursor, struct sgn_bucket *row);
  * check: SGN_ERR_INVALID or SGN_ERR_UNSUPPORTED (ordered), and `why` is set to a static
  * sentence. */
 uint64_t sgn_bucket_props_pack(uint32_t kind, uint32_t n, uint32_t r, uint32_t w);
-enum sgn_err sgn_bucket_props_unpack(uint64_t word, uint32_t replica_count, struct sgn_bucket *row,
+enum sgn_err sgn_bucket_props_unpack(uint64_t word,
+                                     uint32_t replica_count,
+                                     struct sgn_bucket *row,
                                      const char **why);
 
 #endif

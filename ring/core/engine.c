@@ -43,8 +43,11 @@ static void engine_init_tables(struct sgn_engine *engine)
     engine->sweep_next = SGN_OPS_MAX;
 }
 
-struct sgn_engine *sgn_engine_init(void *memory, const struct sgn_ring *ring, struct sgn_pool *pool,
-                                   const struct sgn_engine_options *options, uint64_t now_ms)
+struct sgn_engine *sgn_engine_init(void *memory,
+                                   const struct sgn_ring *ring,
+                                   struct sgn_pool *pool,
+                                   const struct sgn_engine_options *options,
+                                   uint64_t now_ms)
 {
     int self = sgn_ring_find(ring, options->node);
     SGN_ASSERT(self >= 0);
@@ -59,7 +62,8 @@ struct sgn_engine *sgn_engine_init(void *memory, const struct sgn_ring *ring, st
     engine->tree_partition_next = place(&at, ring->member_count * sizeof(uint32_t));
     sgn_tree_init(&engine->tree,
                   place(&at, sgn_tree_bytes(ring->partition_count, ring->replica_count)),
-                  ring->partition_count, ring->replica_count);
+                  ring->partition_count,
+                  ring->replica_count);
     SGN_ASSERT((size_t)(at - (uint8_t *)memory) == sgn_engine_bytes(ring));
     engine->ring = ring;
     engine->pool = pool;
@@ -91,7 +95,8 @@ void sgn_engine_restore_bucket(struct sgn_engine *engine, struct sgn_bytes row_b
     }
 }
 
-void sgn_engine_restore_leaf(struct sgn_engine *engine, struct sgn_bytes tree_key,
+void sgn_engine_restore_leaf(struct sgn_engine *engine,
+                             struct sgn_bytes tree_key,
                              struct sgn_bytes digest)
 {
     struct sgn_bytes name;
@@ -318,7 +323,8 @@ static void step_tick(struct sgn_engine *engine)
     }
 }
 
-void sgn_engine_step(struct sgn_engine *engine, const struct sgn_event *event,
+void sgn_engine_step(struct sgn_engine *engine,
+                     const struct sgn_event *event,
                      struct sgn_effects *effects)
 {
     sgn_garbage_free(engine);
@@ -382,6 +388,5 @@ uint64_t sgn_engine_tree_root(const struct sgn_engine *engine, uint32_t partitio
 
 bool sgn_engine_is_idle(const struct sgn_engine *engine)
 {
-    return engine->op_free_count == SGN_OPS_MAX && engine->locks_used == 0 &&
-           !engine->rows_storing;
+    return engine->op_free_count == SGN_OPS_MAX && engine->locks_used == 0 && !engine->rows_storing;
 }

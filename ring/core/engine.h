@@ -81,10 +81,10 @@ struct sgn_effects {
 };
 
 enum sgn_event_type {
-    SGN_EV_TICK,    /* Time passes; at least every SGN_TICK_MS. */
-    SGN_EV_REQUEST, /* token, msg: a request to answer by REPLY(token): from a client, or a peer's
+    SGN_EV_TICK,      /* Time passes; at least every SGN_TICK_MS. */
+    SGN_EV_REQUEST,   /* token, msg: a request to answer by REPLY(token): from a client, or a peer's
                          request (forwarded, REPL_*, TREE_ROOTS). */
-    SGN_EV_MESSAGE, /* node, msg: from a peer: answer to our SEND (by msg.request) or one-way. */
+    SGN_EV_MESSAGE,   /* node, msg: from a peer: answer to our SEND (by msg.request) or one-way. */
     SGN_EV_PEER_UP,   /* node: a connection to the peer stands and HELLO agreed. */
     SGN_EV_PEER_DOWN, /* node: it broke; nothing sent on it will be answered. */
     SGN_EV_LOADED,    /* token, err (OK, NOT_FOUND, CORRUPT, IO, BUSY), value. */
@@ -117,15 +117,15 @@ struct sgn_pool {
 };
 
 struct sgn_engine_options {
-    uint32_t node;        /* Own id; a member of the ring. */
-    uint32_t incarnation; /* Boot counter. */
+    uint32_t node;                              /* Own id; a member of the ring. */
+    uint32_t incarnation;                       /* Boot counter. */
     uint32_t home_generation, guest_generation; /* Actor generations; see node/store.h. */
-    uint32_t request_timeout_ms;  /* A coordinated request is answered by then. 2000. */
-    uint32_t replica_timeout_ms;  /* A replica silent for that long is stood in for. 500. */
-    uint32_t heartbeat_ms;        /* 200. */
-    uint32_t suspect_ms;          /* No heartbeat for this long: down. 1000. */
-    uint32_t tree_interval_ms;    /* One comparison of trees with one peer per interval. 5000. */
-    uint32_t hints_max;           /* Hints kept; past it anti-entropy is left to mend. 1000000. */
+    uint32_t request_timeout_ms; /* A coordinated request is answered by then. 2000. */
+    uint32_t replica_timeout_ms; /* A replica silent for that long is stood in for. 500. */
+    uint32_t heartbeat_ms;       /* 200. */
+    uint32_t suspect_ms;         /* No heartbeat for this long: down. 1000. */
+    uint32_t tree_interval_ms;   /* One comparison of trees with one peer per interval. 5000. */
+    uint32_t hints_max;          /* Hints kept; past it anti-entropy is left to mend. 1000000. */
 };
 
 struct sgn_engine; /* Plain struct in engine_state.h, for the drivers that place it. */
@@ -136,14 +136,19 @@ size_t sgn_engine_bytes(const struct sgn_ring *ring);
 /* `memory` and `ring` (with its table) must outlive the engine. Before the first request the driver
  * feeds what the store holds: _restore_bucket for every META bucket row, _restore_leaf for every
  * TREE entry, _restore_hint for every HINT entry. */
-struct sgn_engine *sgn_engine_init(void *memory, const struct sgn_ring *ring, struct sgn_pool *pool,
-                                   const struct sgn_engine_options *options, uint64_t now_ms);
+struct sgn_engine *sgn_engine_init(void *memory,
+                                   const struct sgn_ring *ring,
+                                   struct sgn_pool *pool,
+                                   const struct sgn_engine_options *options,
+                                   uint64_t now_ms);
 void sgn_engine_restore_bucket(struct sgn_engine *engine, struct sgn_bytes row);
-void sgn_engine_restore_leaf(struct sgn_engine *engine, struct sgn_bytes tree_key,
+void sgn_engine_restore_leaf(struct sgn_engine *engine,
+                             struct sgn_bytes tree_key,
                              struct sgn_bytes digest);
 void sgn_engine_restore_hint(struct sgn_engine *engine, struct sgn_bytes hint_key);
 
-void sgn_engine_step(struct sgn_engine *engine, const struct sgn_event *event,
+void sgn_engine_step(struct sgn_engine *engine,
+                     const struct sgn_event *event,
                      struct sgn_effects *effects);
 
 /* Gives every pool buffer back; for a driver that ends. */

@@ -77,7 +77,9 @@ struct sgn_effect *sgn_fx_push(struct sgn_engine *engine, enum sgn_effect_type t
     return effect;
 }
 
-void sgn_fx_send(struct sgn_engine *engine, uint32_t node, const struct sgn_op *op,
+void sgn_fx_send(struct sgn_engine *engine,
+                 uint32_t node,
+                 const struct sgn_op *op,
                  struct sgn_msg msg)
 {
     SGN_ASSERT(node != engine->options.node);
@@ -113,7 +115,9 @@ static enum sgn_msg_type answer_type(enum sgn_msg_type request)
                                            : SGN_MSG_RESULT;
 }
 
-void sgn_fx_refuse(struct sgn_engine *engine, const struct sgn_event *event, enum sgn_err err,
+void sgn_fx_refuse(struct sgn_engine *engine,
+                   const struct sgn_event *event,
+                   enum sgn_err err,
                    const char *text)
 {
     SGN_ASSERT(err != SGN_OK);
@@ -127,7 +131,9 @@ void sgn_fx_refuse(struct sgn_engine *engine, const struct sgn_event *event, enu
     sgn_fx_reply(engine, event->token, msg);
 }
 
-void sgn_fx_load(struct sgn_engine *engine, uint64_t token, enum sgn_family family,
+void sgn_fx_load(struct sgn_engine *engine,
+                 uint64_t token,
+                 enum sgn_family family,
                  struct sgn_bytes key)
 {
     struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_LOAD);
@@ -205,7 +211,8 @@ void sgn_op_renew(struct sgn_op *op)
     op->generation += op->generation == 0;
 }
 
-struct sgn_op *sgn_op_acquire(struct sgn_engine *engine, enum sgn_op_kind kind,
+struct sgn_op *sgn_op_acquire(struct sgn_engine *engine,
+                              enum sgn_op_kind kind,
                               enum sgn_op_class op_class)
 {
     uint32_t kept = op_class == SGN_FOR_CLIENT ? SGN_OPS_KEPT_FOR_PEERS
@@ -284,8 +291,12 @@ uint64_t sgn_op_token(const struct sgn_engine *engine, const struct sgn_op *op)
     return sgn_token(SGN_TOKEN_OP, sgn_op_index(engine, op), op->generation);
 }
 
-bool sgn_op_copy(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes bucket,
-                 struct sgn_bytes key, struct sgn_bytes value, struct sgn_bytes context)
+bool sgn_op_copy(struct sgn_engine *engine,
+                 struct sgn_op *op,
+                 struct sgn_bytes bucket,
+                 struct sgn_bytes key,
+                 struct sgn_bytes value,
+                 struct sgn_bytes context)
 {
     SGN_ASSERT(op->request == NULL);
     size_t full_count = bucket.count + 1 + key.count;
@@ -308,7 +319,9 @@ bool sgn_op_copy(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes 
     return true;
 }
 
-bool sgn_op_copy_full(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes full_key,
+bool sgn_op_copy_full(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      struct sgn_bytes full_key,
                       struct sgn_bytes value)
 {
     struct sgn_bytes bucket;

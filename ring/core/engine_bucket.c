@@ -16,7 +16,8 @@ enum sgn_err sgn_bucket_missing(const struct sgn_engine *engine)
 #define ROWS_IN_A_STORE 4u
 _Static_assert(ROWS_IN_A_STORE <= SGN_EFFECT_WRITES_MAX, "one unit");
 
-static void row_write(struct sgn_engine *engine, struct sgn_effect *effect,
+static void row_write(struct sgn_engine *engine,
+                      struct sgn_effect *effect,
                       const struct sgn_bucket *row)
 {
     struct sgn_sink key = sgn_text(engine, "buckets/");
@@ -43,10 +44,11 @@ static void table_changed(struct sgn_engine *engine)
 
 static void list_buckets(struct sgn_engine *engine, const struct sgn_event *event)
 {
-    size_t most = SGN_BUCKETS_MAX * (SGN_ITEM_OVERHEAD_BYTES + SGN_BUCKET_BYTES_MAX +
-                                     SGN_BUCKET_ROW_BYTES_MAX);
+    size_t most = SGN_BUCKETS_MAX *
+                  (SGN_ITEM_OVERHEAD_BYTES + SGN_BUCKET_BYTES_MAX + SGN_BUCKET_ROW_BYTES_MAX);
     _Static_assert(SGN_BUCKETS_MAX * (SGN_ITEM_OVERHEAD_BYTES + SGN_BUCKET_BYTES_MAX +
-                                      SGN_BUCKET_ROW_BYTES_MAX) <= SGN_PAGE_BYTES_MAX,
+                                      SGN_BUCKET_ROW_BYTES_MAX) <=
+                       SGN_PAGE_BYTES_MAX,
                    "all buckets fit a page");
     struct sgn_buf *buf = sgn_buf_get(engine, most);
     if (buf == NULL) {
@@ -64,7 +66,8 @@ static void list_buckets(struct sgn_engine *engine, const struct sgn_event *even
         }
     }
     SGN_ASSERT(!sink.full);
-    sgn_fx_reply(engine, event->token,
+    sgn_fx_reply(engine,
+                 event->token,
                  (struct sgn_msg){.type = SGN_MSG_RESULT,
                                   .items = sgn_sink_bytes(&sink),
                                   .flags = SGN_RESULT_END});
@@ -86,8 +89,11 @@ static void row_store(struct sgn_engine *engine, struct sgn_op *op)
 }
 
 /* Decides a BUCKET_PUT. SGN_OK and `done`: nothing to do. */
-static enum sgn_err create_check(struct sgn_engine *engine, const struct sgn_msg *msg,
-                                 struct sgn_bucket *row, bool *done, const char **why)
+static enum sgn_err create_check(struct sgn_engine *engine,
+                                 const struct sgn_msg *msg,
+                                 struct sgn_bucket *row,
+                                 bool *done,
+                                 const char **why)
 {
     uint64_t word = (msg->b & 0xff) != 0 ? msg->b : msg->b | (msg->a & 0xff); /* a is the kind. */
     enum sgn_err err = sgn_bucket_props_unpack(word, engine->ring->replica_count, row, why);
@@ -114,8 +120,10 @@ static enum sgn_err create_check(struct sgn_engine *engine, const struct sgn_msg
     return SGN_OK;
 }
 
-static enum sgn_err delete_check(struct sgn_engine *engine, const struct sgn_msg *msg,
-                                 struct sgn_bucket *row, const char **why)
+static enum sgn_err delete_check(struct sgn_engine *engine,
+                                 const struct sgn_msg *msg,
+                                 struct sgn_bucket *row,
+                                 const char **why)
 {
     const struct sgn_bucket *now = sgn_bucket_find(&engine->buckets, msg->bucket);
     if (now == NULL) {
@@ -142,7 +150,7 @@ void sgn_bucket_request(struct sgn_engine *engine, const struct sgn_event *event
         return;
     }
     enum sgn_err err = !sgn_bucket_name_valid(msg->bucket) ? SGN_ERR_INVALID
-                       : is_delete ? delete_check(engine, msg, &row, &why)
+                       : is_delete                         ? delete_check(engine, msg, &row, &why)
                                    : create_check(engine, msg, &row, &done, &why);
     if (err != SGN_OK) {
         sgn_fx_refuse(engine, event, err, why);
@@ -173,7 +181,9 @@ void sgn_bucket_request(struct sgn_engine *engine, const struct sgn_event *event
     }
 }
 
-void sgn_bucket_looked(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err err,
+void sgn_bucket_looked(struct sgn_engine *engine,
+                       struct sgn_op *op,
+                       enum sgn_err err,
                        struct sgn_bytes text)
 {
     if (err != SGN_OK) {
@@ -289,7 +299,9 @@ static void rows_send(struct sgn_engine *engine, uint32_t index)
     SGN_ASSERT(!sink.full);
     engine->peers[index].buckets_due = false;
     engine->peers[index].buckets_sent_ms = engine->now_ms;
-    sgn_fx_send(engine, engine->ring->members[index].id, NULL,
+    sgn_fx_send(engine,
+                engine->ring->members[index].id,
+                NULL,
                 (struct sgn_msg){.type = SGN_MSG_BUCKETS, .items = sgn_sink_bytes(&sink)});
     sgn_buf_drop(engine, &buf);
 }

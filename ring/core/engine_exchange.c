@@ -49,8 +49,10 @@ static void keys_end(struct sgn_engine *engine, struct sgn_op *op)
 }
 
 /* Looks at the next item without taking it. */
-static bool theirs_peek(struct sgn_op *op, struct sgn_bytes *full_key,
-                        uint64_t *digest, size_t *next)
+static bool theirs_peek(struct sgn_op *op,
+                        struct sgn_bytes *full_key,
+                        uint64_t *digest,
+                        size_t *next)
 {
     struct sgn_op_tree *tree = &op->u.tree;
     struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(tree->theirs));
@@ -65,8 +67,11 @@ static bool theirs_peek(struct sgn_op *op, struct sgn_bytes *full_key,
     return true;
 }
 
-static bool ours_peek(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes *full_key,
-                      uint64_t *digest, size_t *next)
+static bool ours_peek(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      struct sgn_bytes *full_key,
+                      uint64_t *digest,
+                      size_t *next)
 {
     struct sgn_op_tree *tree = &op->u.tree;
     struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(tree->ours));
@@ -94,8 +99,11 @@ static int key_order(struct sgn_bytes a, struct sgn_bytes b)
 }
 
 /* False when there is no room for it now. `parent` may be NULL. */
-static bool exchange_begin(struct sgn_engine *engine, uint32_t peer, struct sgn_bytes full_key,
-                           uint32_t n, struct sgn_op *parent)
+static bool exchange_begin(struct sgn_engine *engine,
+                           uint32_t peer,
+                           struct sgn_bytes full_key,
+                           uint32_t n,
+                           struct sgn_op *parent)
 {
     if (engine->exchanges >= SGN_EXCHANGES_IN_FLIGHT || !sgn_fx_has_room(engine)) {
         return false;
@@ -121,7 +129,8 @@ static bool exchange_begin(struct sgn_engine *engine, uint32_t peer, struct sgn_
 }
 
 /* False when it cannot begin now. */
-static bool exchange_start(struct sgn_engine *engine, struct sgn_op *parent,
+static bool exchange_start(struct sgn_engine *engine,
+                           struct sgn_op *parent,
                            struct sgn_bytes full_key)
 {
     struct sgn_bytes name;
@@ -252,20 +261,22 @@ void sgn_exchange_loaded(struct sgn_engine *engine,
 {
     uint32_t node = engine->ring->members[op->u.exchange.peer].id;
     /* A corrupt own record asks with nothing and is repaired by what comes back (protocol.md 2). */
-    bool usable = event->err == SGN_OK || event->err == SGN_ERR_NOT_FOUND ||
-                  event->err == SGN_ERR_CORRUPT;
+    bool usable =
+        event->err == SGN_OK || event->err == SGN_ERR_NOT_FOUND || event->err == SGN_ERR_CORRUPT;
     if (!usable || !sgn_node_alive(engine, node)) {
         exchange_end(engine, op);
         return;
     }
     op->deadline_ms = engine->now_ms + engine->options.request_timeout_ms;
-    sgn_fx_send(engine, node, op,
-                (struct sgn_msg){.type = SGN_MSG_REPL_PUT,
-                                 .bucket = op->bucket,
-                                 .key = op->key,
-                                 .value = event->err == SGN_OK ? event->value
-                                                               : sgn_bytes_of(NULL, 0),
-                                 .flags = SGN_REPL_WANT_BACK});
+    sgn_fx_send(
+        engine,
+        node,
+        op,
+        (struct sgn_msg){.type = SGN_MSG_REPL_PUT,
+                         .bucket = op->bucket,
+                         .key = op->key,
+                         .value = event->err == SGN_OK ? event->value : sgn_bytes_of(NULL, 0),
+                         .flags = SGN_REPL_WANT_BACK});
 }
 
 void sgn_exchange_answer(struct sgn_engine *engine,
@@ -289,8 +300,7 @@ void sgn_exchange_answer(struct sgn_engine *engine,
 
 void sgn_exchange_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
-    if (engine->now_ms >= op->deadline_ms ||
-        !engine->peers[op->u.exchange.peer].alive) {
+    if (engine->now_ms >= op->deadline_ms || !engine->peers[op->u.exchange.peer].alive) {
         exchange_end(engine, op);
     }
 }

@@ -7,7 +7,9 @@ static void forward_send(struct sgn_engine *engine, struct sgn_op *op, uint32_t 
     struct sgn_target *target = sgn_op_add_target(engine, op, node, slot);
     SGN_ASSERT(target != NULL);
     engine->counts.forwards++;
-    sgn_fx_send(engine, node, op,
+    sgn_fx_send(engine,
+                node,
+                op,
                 (struct sgn_msg){
                     .type = op->u.put.is_delete ? SGN_MSG_DEL : SGN_MSG_PUT,
                     .forwarded = true,
@@ -75,9 +77,10 @@ void sgn_forward_answer(struct sgn_engine *engine, struct sgn_op *op, const stru
         return;
     }
     if (msg->err == SGN_OK) {
-        sgn_op_reply(engine, op,
-                     (struct sgn_msg){
-                         .type = SGN_MSG_RESULT, .context = msg->context, .a = msg->a});
+        sgn_op_reply(
+            engine,
+            op,
+            (struct sgn_msg){.type = SGN_MSG_RESULT, .context = msg->context, .a = msg->a});
     } else if (op->u.put.maybe_kept) {
         /* This home refuses for good, but one asked before it may hold the write. */
         sgn_op_fail(engine, op, SGN_ERR_UNKNOWN, msg->text);
@@ -93,7 +96,9 @@ void sgn_forward_tick(struct sgn_engine *engine, struct sgn_op *op)
     /* A home that went silent, or down, after it was sent the request may hold the write. */
     op->u.put.maybe_kept = op->u.put.maybe_kept || changed;
     if (engine->now_ms >= op->deadline_ms) {
-        sgn_op_fail(engine, op, SGN_ERR_UNKNOWN,
+        sgn_op_fail(engine,
+                    op,
+                    SGN_ERR_UNKNOWN,
                     sgn_bytes_str("the homes of the key did not answer in time"));
         sgn_op_free(engine, op);
         return;

@@ -11,8 +11,10 @@ uint32_t sgn_generation_usable(const struct sgn_engine *engine, enum sgn_actor_r
     return generation->value;
 }
 
-void sgn_generation_push(struct sgn_engine *engine, struct sgn_effect *effect,
-                         enum sgn_actor_role role, uint32_t value)
+void sgn_generation_push(struct sgn_engine *engine,
+                         struct sgn_effect *effect,
+                         enum sgn_actor_role role,
+                         uint32_t value)
 {
     SGN_ASSERT(effect->write_count < SGN_EFFECT_WRITES_MAX);
     effect->writes[effect->write_count++] = (struct sgn_store_write){

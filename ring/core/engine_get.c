@@ -10,7 +10,8 @@ static enum sgn_record_bodies get_form(const struct sgn_op *op)
 }
 
 /* Encodes into a buffer; NULL when the pool refuses. */
-static struct sgn_buf *record_buf(struct sgn_engine *engine, const struct sgn_record *record,
+static struct sgn_buf *record_buf(struct sgn_engine *engine,
+                                  const struct sgn_record *record,
                                   enum sgn_record_bodies form)
 {
     size_t bytes = sgn_record_bytes(record, form);
@@ -24,8 +25,11 @@ static struct sgn_buf *record_buf(struct sgn_engine *engine, const struct sgn_re
 }
 
 /* Takes a record, in the form `from`, into op->result. `digest` may be NULL. */
-static enum sgn_err get_fold(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes bytes,
-                             enum sgn_record_bodies from, uint64_t *digest)
+static enum sgn_err get_fold(struct sgn_engine *engine,
+                             struct sgn_op *op,
+                             struct sgn_bytes bytes,
+                             enum sgn_record_bodies from,
+                             uint64_t *digest)
 {
     struct sgn_record record;
     struct sgn_record other;
@@ -63,7 +67,9 @@ static void local_read(struct sgn_engine *engine, struct sgn_op *op)
     if (sgn_op_home(op, engine->options.node) >= 0) {
         sgn_fx_load(engine, sgn_op_token(engine, op), SGN_FAMILY_DATA, op->full_key);
     } else {
-        sgn_fx_load(engine, sgn_op_token(engine, op), SGN_FAMILY_HINT,
+        sgn_fx_load(engine,
+                    sgn_op_token(engine, op),
+                    SGN_FAMILY_HINT,
                     sgn_hint_key(engine, op->homes[op->u.get.local_index], op->full_key));
     }
 }
@@ -116,8 +122,11 @@ static void get_fail(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err 
 }
 
 /* `bytes` is a record in the op's form. */
-static void get_reply(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes bytes,
-                      const struct sgn_record *record, uint64_t copies)
+static void get_reply(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      struct sgn_bytes bytes,
+                      const struct sgn_record *record,
+                      uint64_t copies)
 {
     struct sgn_msg msg = {.type = SGN_MSG_RESULT, .value = bytes, .a = copies};
     /* Also what is not there has a context: a put that carries it overwrites the delete. */
@@ -141,7 +150,9 @@ static void get_repair(struct sgn_engine *engine, struct sgn_op *op)
         if (own) {
             sgn_serve_merge(engine, op->full_key, sgn_buf_bytes(op->result));
         } else {
-            sgn_fx_send(engine, target->node, NULL,
+            sgn_fx_send(engine,
+                        target->node,
+                        NULL,
                         (struct sgn_msg){.type = SGN_MSG_REPL_PUT,
                                          .bucket = op->bucket,
                                          .key = op->key,
@@ -155,8 +166,7 @@ static void get_end(struct sgn_engine *engine, struct sgn_op *op)
     struct sgn_record record;
     enum sgn_err err = sgn_record_decode(sgn_buf_bytes(op->result), get_form(op), &record);
     SGN_ASSERT(err == SGN_OK);
-    get_reply(engine, op, sgn_buf_bytes(op->result), &record,
-              sgn_op_targets_in(op, SGN_TARGET_OK));
+    get_reply(engine, op, sgn_buf_bytes(op->result), &record, sgn_op_targets_in(op, SGN_TARGET_OK));
     get_repair(engine, op);
     sgn_op_free(engine, op);
 }
@@ -177,7 +187,9 @@ static void get_advance(struct sgn_engine *engine, struct sgn_op *op)
         if (node == engine->options.node) {
             local_read(engine, op);
         } else {
-            sgn_fx_send(engine, node, op,
+            sgn_fx_send(engine,
+                        node,
+                        op,
                         (struct sgn_msg){.type = SGN_MSG_REPL_GET,
                                          .bucket = op->bucket,
                                          .key = op->key,
@@ -185,13 +197,16 @@ static void get_advance(struct sgn_engine *engine, struct sgn_op *op)
         }
     }
     if (waiting == 0 && sgn_op_targets_in(op, SGN_TARGET_LATE) == 0) {
-        get_fail(engine, op, get->own_corrupt && op->quorum == 1 ? SGN_ERR_CORRUPT
-                                                                  : SGN_ERR_UNAVAILABLE);
+        get_fail(engine,
+                 op,
+                 get->own_corrupt && op->quorum == 1 ? SGN_ERR_CORRUPT : SGN_ERR_UNAVAILABLE);
     }
 }
 
-static enum sgn_err get_check(struct sgn_engine *engine, const struct sgn_msg *msg,
-                              const struct sgn_bucket **bucket, const char **why)
+static enum sgn_err get_check(struct sgn_engine *engine,
+                              const struct sgn_msg *msg,
+                              const struct sgn_bucket **bucket,
+                              const char **why)
 {
     if (!sgn_bucket_name_valid(msg->bucket) || !sgn_key_valid(msg->key)) {
         *why = "a bucket name is 1 to 63 bytes of a-z 0-9 . _ - and a key 1 to 1024 bytes";
@@ -214,8 +229,10 @@ static enum sgn_err get_check(struct sgn_engine *engine, const struct sgn_msg *m
     return SGN_OK;
 }
 
-static struct sgn_op *get_op(struct sgn_engine *engine, const struct sgn_event *event,
-                             enum sgn_op_kind kind, enum sgn_op_class op_class)
+static struct sgn_op *get_op(struct sgn_engine *engine,
+                             const struct sgn_event *event,
+                             enum sgn_op_kind kind,
+                             enum sgn_op_class op_class)
 {
     const struct sgn_msg *msg = &event->msg;
     struct sgn_bytes none = sgn_bytes_of(NULL, 0);
@@ -276,7 +293,9 @@ void sgn_get_replica(struct sgn_engine *engine, const struct sgn_event *event)
 
 /* The local read has ended: `bytes` in full form, or what was folded from hints when err is OK and
  * bytes.ptr is NULL and something was found. */
-static void replica_end(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err err,
+static void replica_end(struct sgn_engine *engine,
+                        struct sgn_op *op,
+                        enum sgn_err err,
                         struct sgn_bytes bytes)
 {
     struct sgn_msg msg = {.type = SGN_MSG_REPL_RECORD, .err = err, .value = bytes};
@@ -305,7 +324,8 @@ static bool get_short(struct sgn_engine *engine, struct sgn_op *op, struct sgn_b
 }
 
 /* True when all hint spaces were looked into. */
-static bool hints_looked(struct sgn_engine *engine, struct sgn_op *op,
+static bool hints_looked(struct sgn_engine *engine,
+                         struct sgn_op *op,
                          const struct sgn_event *event)
 {
     struct sgn_op_get *get = &op->u.get;

@@ -35,8 +35,7 @@ void sgn_hint_count(struct sgn_engine *engine, uint32_t node, int change)
 void sgn_hint_keep(struct sgn_engine *engine, const struct sgn_op *op, uint32_t home)
 {
     struct sgn_op *keep = sgn_op_acquire(engine, SGN_OP_HINT_KEEP, SGN_FOR_BACKGROUND);
-    struct sgn_bytes record =
-        op->u.put.guest ? sgn_buf_bytes(op->result) : sgn_bytes_of(NULL, 0);
+    struct sgn_bytes record = op->u.put.guest ? sgn_buf_bytes(op->result) : sgn_bytes_of(NULL, 0);
     if (keep == NULL || !sgn_op_copy_full(engine, keep, op->full_key, record)) {
         if (keep != NULL) {
             sgn_op_free(engine, keep);
@@ -98,7 +97,8 @@ static bool send_start(struct sgn_engine *engine, struct sgn_op *walk_op, struct
         .parent = sgn_op_index(engine, walk_op),
         .parent_generation = walk_op->generation,
     };
-    sgn_op_locate(engine, op,
+    sgn_op_locate(engine,
+                  op,
                   bucket != NULL && bucket->n <= engine->ring->replica_count
                       ? bucket->n
                       : engine->ring->replica_count);
@@ -124,9 +124,8 @@ static void peer_pump(struct sgn_engine *engine, struct sgn_op *op)
             break;
         }
         walk->page_at = walk->page->count - cursor.left;
-        if (key.count > 4 && !send_start(engine, op,
-                                         sgn_bytes_of((const uint8_t *)key.ptr + 4,
-                                                      key.count - 4))) {
+        if (key.count > 4 &&
+            !send_start(engine, op, sgn_bytes_of((const uint8_t *)key.ptr + 4, key.count - 4))) {
             walk->failed = true;
         }
     }
@@ -150,8 +149,8 @@ void sgn_hint_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct
     walk->end = event->end;
     struct sgn_bytes before = sgn_buf_bytes(walk->after);
     /* A page that brings nothing and goes nowhere would be asked for for ever. */
-    walk->failed = event->err != SGN_OK ||
-                   (!event->end && sgn_bytes_compare(event->after, before) <= 0);
+    walk->failed =
+        event->err != SGN_OK || (!event->end && sgn_bytes_compare(event->after, before) <= 0);
     if (!walk->failed) {
         sgn_buf_drop(engine, &walk->after);
         walk->page = sgn_buf_copy(engine, event->items);
@@ -219,15 +218,16 @@ static void send_record(struct sgn_engine *engine, struct sgn_op *op, struct sgn
     }
     op->u.hint_send.sent = true;
     op->deadline_ms = engine->now_ms + engine->options.request_timeout_ms;
-    sgn_fx_send(engine, op->write.space, op,
-                (struct sgn_msg){.type = SGN_MSG_REPL_PUT,
-                                 .bucket = op->bucket,
-                                 .key = op->key,
-                                 .value = record});
+    sgn_fx_send(
+        engine,
+        op->write.space,
+        op,
+        (struct sgn_msg){
+            .type = SGN_MSG_REPL_PUT, .bucket = op->bucket, .key = op->key, .value = record});
 }
 
-void sgn_hint_held(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes hint, bool exists,
-                   int err)
+void sgn_hint_held(
+    struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes hint, bool exists, int err)
 {
     if (!exists) {
         sgn_write_deliver_end(engine, op, false, false); /* Gone meanwhile. */
@@ -250,10 +250,9 @@ void sgn_hint_held(struct sgn_engine *engine, struct sgn_op *op, struct sgn_byte
     SGN_ASSERT(err == SGN_OK);
     for (uint32_t i = 0; i < record.vector.count; i++) {
         const struct sgn_actor *actor = &record.vector.entries[i].actor;
-        op->u.hint_send.own_dot =
-            op->u.hint_send.own_dot ||
-            (actor->node == engine->options.node &&
-             actor->generation == engine->generations[SGN_ACTOR_GUEST].value);
+        op->u.hint_send.own_dot = op->u.hint_send.own_dot ||
+                                  (actor->node == engine->options.node &&
+                                   actor->generation == engine->generations[SGN_ACTOR_GUEST].value);
     }
     send_record(engine, op, hint);
 }

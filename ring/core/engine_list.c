@@ -48,8 +48,10 @@ void sgn_list_clear(struct sgn_engine *engine, struct sgn_op *op)
     }
 }
 
-void sgn_list_fail(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err err,
-                      struct sgn_bytes text)
+void sgn_list_fail(struct sgn_engine *engine,
+                   struct sgn_op *op,
+                   enum sgn_err err,
+                   struct sgn_bytes text)
 {
     sgn_list_clear(engine, op);
     if (op->kind == SGN_OP_BUCKET) {
@@ -72,7 +74,9 @@ static struct sgn_bytes list_after(const struct sgn_op *op)
 }
 
 /* First R alive homes of the partition, as member indexes. False if there are fewer. */
-static bool list_homes(struct sgn_engine *engine, const struct sgn_op *op, uint32_t partition,
+static bool list_homes(struct sgn_engine *engine,
+                       const struct sgn_op *op,
+                       uint32_t partition,
                        uint32_t chosen[SGN_REPLICAS_MAX])
 {
     uint32_t homes[SGN_REPLICAS_MAX];
@@ -151,7 +155,9 @@ static void list_ask(struct sgn_engine *engine, struct sgn_op *op)
         if (node->id == engine->options.node) {
             sgn_list_scan(engine, op, list_after(op), list->limit, bitmap);
         } else {
-            sgn_fx_send(engine, node->id, op,
+            sgn_fx_send(engine,
+                        node->id,
+                        op,
                         (struct sgn_msg){.type = SGN_MSG_REPL_LIST,
                                          .bucket = op->bucket,
                                          .key = list->prefix,
@@ -171,7 +177,9 @@ static void list_begin(struct sgn_engine *engine, struct sgn_op *op)
     }
 }
 
-static bool list_init(struct sgn_engine *engine, struct sgn_op *op, struct sgn_bytes after,
+static bool list_init(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      struct sgn_bytes after,
                       uint32_t limit)
 {
     SGN_ASSERT(after.count <= SGN_KEY_BYTES_MAX && limit > 0);
@@ -193,7 +201,9 @@ void sgn_list_request(struct sgn_engine *engine, const struct sgn_event *event)
     enum sgn_err err = sgn_list_check(engine, msg, &bucket);
     struct sgn_bytes none = sgn_bytes_of(NULL, 0);
     if (err != SGN_OK) {
-        sgn_fx_refuse(engine, event, err,
+        sgn_fx_refuse(engine,
+                      event,
+                      err,
                       err == SGN_ERR_INVALID ? "a page has at most 1000 keys, a prefix and a place "
                                                "to go on from at most 1024 bytes"
                                              : NULL);
@@ -234,8 +244,7 @@ static bool list_least(const struct sgn_list *list, struct sgn_bytes *least)
         struct sgn_bytes key;
         struct sgn_bytes value;
         (void)sgn_cursor_take(&cursor, node->at);
-        if (sgn_items_next(&cursor, &key, &value) &&
-            (!any || sgn_bytes_compare(key, *least) < 0)) {
+        if (sgn_items_next(&cursor, &key, &value) && (!any || sgn_bytes_compare(key, *least) < 0)) {
             *least = key;
             any = true;
         }
@@ -325,8 +334,8 @@ static void list_finish(struct sgn_engine *engine, struct sgn_op *op)
     if (look && (end || shown > 0)) {
         sgn_buf_drop(engine, &out);
         sgn_list_clear(engine, op);
-        sgn_bucket_looked(engine, op, shown > 0 ? SGN_ERR_BUCKET_NOT_EMPTY : SGN_OK,
-                          sgn_bytes_of(NULL, 0));
+        sgn_bucket_looked(
+            engine, op, shown > 0 ? SGN_ERR_BUCKET_NOT_EMPTY : SGN_OK, sgn_bytes_of(NULL, 0));
         return;
     }
     if (look) {
@@ -336,7 +345,8 @@ static void list_finish(struct sgn_engine *engine, struct sgn_op *op)
     }
     struct sgn_sink after = sgn_arena_sink(engine, end ? 0 : op->list->after_bytes);
     sgn_sink_put(&after, op->list->after, after.cap);
-    sgn_op_reply(engine, op,
+    sgn_op_reply(engine,
+                 op,
                  (struct sgn_msg){.type = SGN_MSG_RESULT,
                                   .items = sgn_buf_bytes(out),
                                   .after = sgn_sink_bytes(&after),
@@ -380,8 +390,12 @@ static bool page_valid(struct sgn_bytes items)
 }
 
 /* `items` and `after` hold keys without the bucket. */
-void sgn_list_page(struct sgn_engine *engine, struct sgn_op *op, uint32_t node_id,
-                      struct sgn_bytes items, struct sgn_bytes after, bool end)
+void sgn_list_page(struct sgn_engine *engine,
+                   struct sgn_op *op,
+                   uint32_t node_id,
+                   struct sgn_bytes items,
+                   struct sgn_bytes after,
+                   bool end)
 {
     struct sgn_list *list = op->list;
     bool all = true;
@@ -389,9 +403,8 @@ void sgn_list_page(struct sgn_engine *engine, struct sgn_op *op, uint32_t node_i
         struct list_node *node = &list->nodes[i];
         if (node->id == node_id && node->state == LIST_WAITING) {
             /* A page that is not the last and goes nowhere would be asked for for ever. */
-            if (!page_valid(items) ||
-                (!end && (sgn_bytes_compare(after, list_after(op)) <= 0 ||
-                          after.count > SGN_KEY_BYTES_MAX))) {
+            if (!page_valid(items) || (!end && (sgn_bytes_compare(after, list_after(op)) <= 0 ||
+                                                after.count > SGN_KEY_BYTES_MAX))) {
                 list_again(engine, op, SGN_ERR_PROTOCOL, node_id);
                 return;
             }
@@ -426,8 +439,12 @@ void sgn_list_answer(struct sgn_engine *engine, struct sgn_op *op, const struct 
         if (event->msg.err != SGN_OK) {
             list_again(engine, op, (enum sgn_err)event->msg.err, event->node);
         } else {
-            sgn_list_page(engine, op, event->node, event->msg.items, event->msg.after,
-                      (event->msg.flags & SGN_RESULT_END) != 0);
+            sgn_list_page(engine,
+                          op,
+                          event->node,
+                          event->msg.items,
+                          event->msg.after,
+                          (event->msg.flags & SGN_RESULT_END) != 0);
         }
         return;
     }

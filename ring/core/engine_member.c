@@ -47,7 +47,9 @@ static void beat(struct sgn_engine *engine, uint32_t index)
     struct sgn_peer *peer = &engine->peers[index];
     bool heard = peer->heard_any && engine->now_ms - peer->heard_ms < engine->suspect_ms;
     peer->beat_due_ms = engine->now_ms + engine->beat_ms;
-    sgn_fx_send(engine, engine->ring->members[index].id, NULL,
+    sgn_fx_send(engine,
+                engine->ring->members[index].id,
+                NULL,
                 (struct sgn_msg){.type = SGN_MSG_HEARTBEAT,
                                  .node = engine->options.node,
                                  .b = engine->options.incarnation,

@@ -28,8 +28,10 @@ static const struct sgn_sibling *own_sibling(const struct sgn_op *op,
  * left, that is the whole vector. Else the whole vector would let its next put drop siblings it
  * never saw: then only its own write is added to what it said before, and that only where the entry
  * for it covers no other sibling. */
-static void mint_context(struct sgn_engine *engine, struct sgn_op *op,
-                         const struct sgn_record *record, const struct sgn_vector *said,
+static void mint_context(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_record *record,
+                         const struct sgn_vector *said,
                          struct sgn_actor actor)
 {
     const struct sgn_sibling *own = own_sibling(op, record, actor);
@@ -62,7 +64,9 @@ static void mint_context(struct sgn_engine *engine, struct sgn_op *op,
     }
 }
 
-int sgn_mint_apply(struct sgn_engine *engine, struct sgn_lock *lock, struct sgn_op *op,
+int sgn_mint_apply(struct sgn_engine *engine,
+                   struct sgn_lock *lock,
+                   struct sgn_op *op,
                    struct sgn_record *record)
 {
     if (op->replied) {

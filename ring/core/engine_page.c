@@ -1,7 +1,8 @@
 /* One node's page of a list: the part of a list that is read from the own store. */
 #include "ring/core/engine_inner.h"
 
-enum sgn_err sgn_list_check(struct sgn_engine *engine, const struct sgn_msg *msg,
+enum sgn_err sgn_list_check(struct sgn_engine *engine,
+                            const struct sgn_msg *msg,
                             const struct sgn_bucket **bucket)
 {
     if (!sgn_bucket_name_valid(msg->bucket) || msg->key.count > SGN_KEY_BYTES_MAX ||
@@ -9,13 +10,16 @@ enum sgn_err sgn_list_check(struct sgn_engine *engine, const struct sgn_msg *msg
         return SGN_ERR_INVALID;
     }
     *bucket = sgn_bucket_find(&engine->buckets, msg->bucket);
-    return *bucket == NULL ? sgn_bucket_missing(engine)
+    return *bucket == NULL                              ? sgn_bucket_missing(engine)
            : (*bucket)->n > engine->ring->replica_count ? SGN_ERR_UNSUPPORTED
-                                                         : SGN_OK;
+                                                        : SGN_OK;
 }
 
-void sgn_list_scan(struct sgn_engine *engine, const struct sgn_op *op, struct sgn_bytes after,
-                   uint32_t limit, struct sgn_bytes bitmap)
+void sgn_list_scan(struct sgn_engine *engine,
+                   const struct sgn_op *op,
+                   struct sgn_bytes after,
+                   uint32_t limit,
+                   struct sgn_bytes bitmap)
 {
     struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_SCAN);
     effect->token = sgn_op_token(engine, op);
@@ -49,8 +53,9 @@ void sgn_list_replica(struct sgn_engine *engine, const struct sgn_event *event)
         return;
     }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_REPLICA_LIST, SGN_FOR_PEER);
-    if (op == NULL || !sgn_op_copy(engine, op, msg->bucket, msg->key, sgn_bytes_of(NULL, 0),
-                                   sgn_bytes_of(NULL, 0))) {
+    if (op == NULL ||
+        !sgn_op_copy(
+            engine, op, msg->bucket, msg->key, sgn_bytes_of(NULL, 0), sgn_bytes_of(NULL, 0))) {
         if (op != NULL) {
             sgn_op_free(engine, op);
         }
@@ -84,7 +89,8 @@ void sgn_list_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct
     struct sgn_bytes after = cut_bucket(op, event->after);
     if (op->kind == SGN_OP_REPLICA_LIST) {
         op->replied = true;
-        sgn_fx_reply(engine, op->token,
+        sgn_fx_reply(engine,
+                     op->token,
                      (struct sgn_msg){.type = SGN_MSG_REPL_PAGE,
                                       .err = err,
                                       .items = sgn_sink_bytes(&sink),

@@ -7,7 +7,8 @@
 #include "ring/core/engine_inner.h"
 
 /* Names the homes that do not hold their copy: "2 of 3 copies; missing node 3, 5". */
-static struct sgn_bytes put_text(struct sgn_engine *engine, const struct sgn_op *op,
+static struct sgn_bytes put_text(struct sgn_engine *engine,
+                                 const struct sgn_op *op,
                                  const char *begin)
 {
     struct sgn_sink text = sgn_text(engine, begin);
@@ -19,8 +20,8 @@ static struct sgn_bytes put_text(struct sgn_engine *engine, const struct sgn_op 
     for (uint32_t i = 0; i < op->n; i++) {
         bool held = false;
         for (uint32_t j = 0; j < op->target_count; j++) {
-            held = held || (op->targets[j].node == op->homes[i] &&
-                            op->targets[j].state == SGN_TARGET_OK);
+            held = held ||
+                   (op->targets[j].node == op->homes[i] && op->targets[j].state == SGN_TARGET_OK);
         }
         if (!held) {
             sgn_text_str(&text, comma);
@@ -31,8 +32,10 @@ static struct sgn_bytes put_text(struct sgn_engine *engine, const struct sgn_op 
     return sgn_sink_bytes(&text);
 }
 
-static enum sgn_err put_check(struct sgn_engine *engine, const struct sgn_msg *msg,
-                              const struct sgn_bucket **bucket, const char **why)
+static enum sgn_err put_check(struct sgn_engine *engine,
+                              const struct sgn_msg *msg,
+                              const struct sgn_bucket **bucket,
+                              const char **why)
 {
     struct sgn_vector vector;
     if (!sgn_bucket_name_valid(msg->bucket)) {
@@ -148,7 +151,9 @@ static void put_send(struct sgn_engine *engine, struct sgn_op *op, uint32_t node
     if (sgn_op_add_target(engine, op, node, slot) == NULL) {
         return;
     }
-    sgn_fx_send(engine, node, op,
+    sgn_fx_send(engine,
+                node,
+                op,
                 (struct sgn_msg){
                     .type = SGN_MSG_REPL_PUT,
                     .bucket = op->bucket,
@@ -217,10 +222,14 @@ static void put_fail(struct sgn_engine *engine, struct sgn_op *op, bool time_is_
     bool may = op->u.put.maybe_kept || sgn_op_targets_in(op, SGN_TARGET_LATE) > 0 ||
                sgn_op_targets_in(op, SGN_TARGET_WAITING) > 0;
     if (!op->u.put.minted && !op->u.put.maybe_kept) {
-        sgn_op_fail(engine, op, SGN_ERR_BUSY,
+        sgn_op_fail(engine,
+                    op,
+                    SGN_ERR_BUSY,
                     sgn_bytes_str("the key's turn did not come in time; nothing was written"));
     } else if (held > 0 || may) {
-        sgn_op_fail(engine, op, SGN_ERR_UNKNOWN,
+        sgn_op_fail(engine,
+                    op,
+                    SGN_ERR_UNKNOWN,
                     put_text(engine, op, time_is_up ? "time is up with " : "stored on "));
     } else {
         int err = op->u.put.last_err != SGN_OK ? op->u.put.last_err : SGN_ERR_UNAVAILABLE;
@@ -247,7 +256,8 @@ static void put_advance(struct sgn_engine *engine, struct sgn_op *op)
 {
     uint32_t held = sgn_op_targets_in(op, SGN_TARGET_OK);
     if (!op->replied && held >= op->quorum) {
-        sgn_op_reply(engine, op,
+        sgn_op_reply(engine,
+                     op,
                      (struct sgn_msg){.type = SGN_MSG_RESULT,
                                       .context = sgn_buf_bytes(op->u.put.context),
                                       .a = held});
@@ -293,7 +303,9 @@ static void put_refused(struct sgn_engine *engine, struct sgn_op *op, int err)
         op->targets[0].state = SGN_TARGET_FAILED;
         sgn_forward_next(engine, op);
     } else {
-        sgn_op_fail(engine, op, op->u.put.maybe_kept ? SGN_ERR_UNKNOWN : (enum sgn_err)err,
+        sgn_op_fail(engine,
+                    op,
+                    op->u.put.maybe_kept ? SGN_ERR_UNKNOWN : (enum sgn_err)err,
                     sgn_bytes_of(NULL, 0));
         sgn_op_free(engine, op);
     }
@@ -310,7 +322,8 @@ void sgn_put_written(struct sgn_engine *engine, struct sgn_op *op)
         /* A delete of what is not there: nothing to keep on anyone. A stand-in has had its store
          * note that, and time may have run out meanwhile. */
         if (!op->replied) {
-            sgn_op_reply(engine, op,
+            sgn_op_reply(engine,
+                         op,
                          (struct sgn_msg){.type = SGN_MSG_RESULT,
                                           .context = sgn_buf_bytes(op->u.put.context)});
         }
@@ -329,8 +342,8 @@ void sgn_put_written(struct sgn_engine *engine, struct sgn_op *op)
 void sgn_put_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
 {
     struct sgn_target *target = sgn_op_target(op, event->node);
-    if (event->msg.type != SGN_MSG_REPL_ACK || target == NULL ||
-        target->state == SGN_TARGET_OK || target->state == SGN_TARGET_FAILED) {
+    if (event->msg.type != SGN_MSG_REPL_ACK || target == NULL || target->state == SGN_TARGET_OK ||
+        target->state == SGN_TARGET_FAILED) {
         return; /* Late, twice, or not asked. */
     }
     target->state = event->msg.err == SGN_OK ? SGN_TARGET_OK : SGN_TARGET_FAILED;

@@ -30,7 +30,9 @@ static uint16_t *lock_bucket(struct sgn_engine *engine, uint64_t hash)
     return &engine->lock_heads[(hash >> 32) & (SGN_LOCK_HEADS - 1)];
 }
 
-static struct sgn_lock *lock_find(struct sgn_engine *engine, uint64_t hash, uint32_t space,
+static struct sgn_lock *lock_find(struct sgn_engine *engine,
+                                  uint64_t hash,
+                                  uint32_t space,
                                   struct sgn_bytes full_key)
 {
     for (uint16_t i = *lock_bucket(engine, hash); i != SGN_NONE; i = engine->locks[i].chain) {
@@ -94,12 +96,16 @@ static void lock_load(struct sgn_engine *engine, struct sgn_lock *lock)
     if (lock->space == 0) {
         sgn_fx_load(engine, lock_token(engine, lock), SGN_FAMILY_DATA, full_key);
     } else {
-        sgn_fx_load(engine, lock_token(engine, lock), SGN_FAMILY_HINT,
+        sgn_fx_load(engine,
+                    lock_token(engine, lock),
+                    SGN_FAMILY_HINT,
                     sgn_hint_key(engine, lock->space, full_key));
     }
 }
 
-void sgn_write_start(struct sgn_engine *engine, struct sgn_op *op, enum sgn_write_kind kind,
+void sgn_write_start(struct sgn_engine *engine,
+                     struct sgn_op *op,
+                     enum sgn_write_kind kind,
                      uint32_t space)
 {
     SGN_ASSERT(!op->write.waiting && op->full_key.count > 0 && op->n > 0);
@@ -183,7 +189,9 @@ static void batch_finish(struct sgn_engine *engine, struct sgn_lock *lock)
     }
 }
 
-static int apply_intent(struct sgn_engine *engine, struct sgn_lock *lock, struct sgn_op *op,
+static int apply_intent(struct sgn_engine *engine,
+                        struct sgn_lock *lock,
+                        struct sgn_op *op,
                         struct sgn_record *record)
 {
     if (lock->space != 0 && !lock->exists && !sgn_hint_room(engine)) {
@@ -191,17 +199,14 @@ static int apply_intent(struct sgn_engine *engine, struct sgn_lock *lock, struct
         return SGN_ERR_BUSY;
     }
     switch ((enum sgn_write_kind)op->write.kind) {
-    case SGN_WRITE_MINT:
-        return sgn_mint_apply(engine, lock, op, record);
+    case SGN_WRITE_MINT: return sgn_mint_apply(engine, lock, op, record);
     case SGN_WRITE_MERGE: {
         struct sgn_record other;
         enum sgn_err err = sgn_record_decode(op->value, SGN_RECORD_WITH_BODIES, &other);
         return err != SGN_OK ? err : sgn_record_merge(record, &other);
     }
-    case SGN_WRITE_REFERENCE:
-        return SGN_OK;
-    case SGN_WRITE_DELIVER:
-        break;
+    case SGN_WRITE_REFERENCE: return SGN_OK;
+    case SGN_WRITE_DELIVER: break;
     }
     SGN_ASSERT(false);
     return SGN_ERR_INVALID;
@@ -243,7 +248,9 @@ static bool batch_mints_behind(const struct sgn_engine *engine, const struct sgn
 }
 
 /* A batch's outcome is encoded: store it if it is new, else answer. */
-static void lock_settle(struct sgn_engine *engine, struct sgn_lock *lock, bool changed,
+static void lock_settle(struct sgn_engine *engine,
+                        struct sgn_lock *lock,
+                        bool changed,
                         struct sgn_buf *record)
 {
     for (uint16_t i = lock->batch_head; i != SGN_NONE; i = engine->ops[i].write.next) {
@@ -334,9 +341,8 @@ void sgn_lock_loaded(struct sgn_engine *engine, const struct sgn_event *event)
     }
     struct sgn_bytes nothing = sgn_bytes_of(NULL, 0);
     if (lock->state == SGN_LOCK_LOADING_DIGEST) {
-        lock->digest = event->err == SGN_OK && event->value.count == 8
-                           ? sgn_get_uint(event->value.ptr, 8)
-                           : 0;
+        lock->digest =
+            event->err == SGN_OK && event->value.count == 8 ? sgn_get_uint(event->value.ptr, 8) : 0;
         lock_apply(engine, lock, nothing);
         return;
     }
@@ -359,7 +365,9 @@ void sgn_lock_loaded(struct sgn_engine *engine, const struct sgn_event *event)
     }
     if (lock->corrupt && lock->space == 0) {
         lock->state = SGN_LOCK_LOADING_DIGEST;
-        sgn_fx_load(engine, lock_token(engine, lock), SGN_FAMILY_TREE,
+        sgn_fx_load(engine,
+                    lock_token(engine, lock),
+                    SGN_FAMILY_TREE,
                     sgn_tree_key(engine, lock_op(engine, lock)->full_key));
         return;
     }
@@ -370,8 +378,8 @@ static void lock_took(struct sgn_engine *engine, struct sgn_lock *lock)
 {
     const struct sgn_op *op = lock_op(engine, lock);
     if (lock->space == 0) {
-        sgn_tree_change(&engine->tree, sgn_hash(op->full_key), op->n, lock->digest,
-                        lock->after_digest);
+        sgn_tree_change(
+            &engine->tree, sgn_hash(op->full_key), op->n, lock->digest, lock->after_digest);
     } else if (lock->deletes) {
         sgn_hint_count(engine, lock->space, -1);
     } else if (!lock->exists) {
@@ -412,7 +420,9 @@ void sgn_lock_stored(struct sgn_engine *engine, const struct sgn_event *event)
     batch_finish(engine, lock);
 }
 
-void sgn_write_deliver_end(struct sgn_engine *engine, struct sgn_op *op, bool delete_hint,
+void sgn_write_deliver_end(struct sgn_engine *engine,
+                           struct sgn_op *op,
+                           bool delete_hint,
                            bool own_dot)
 {
     uint64_t hash = sgn_hash(op->full_key) ^ op->write.space * UINT64_C(0x9e3779b97f4a7c15);

@@ -17,8 +17,8 @@ void sgn_serve_put(struct sgn_engine *engine, const struct sgn_event *event)
         return;
     }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_REPLICA_PUT, SGN_FOR_PEER);
-    if (op == NULL || !sgn_op_copy(engine, op, msg->bucket, msg->key, msg->value,
-                                   sgn_bytes_of(NULL, 0))) {
+    if (op == NULL ||
+        !sgn_op_copy(engine, op, msg->bucket, msg->key, msg->value, sgn_bytes_of(NULL, 0))) {
         if (op != NULL) {
             sgn_op_free(engine, op);
         }

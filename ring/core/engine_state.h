@@ -18,40 +18,40 @@
 #include "ring/core/record.h"
 #include "ring/core/tree.h"
 
-#define SGN_OP_INDEX_BITS 12u
-#define SGN_OPS_KEPT_FOR_PEERS 1024u     /* Clients get BUSY before replicas do. */
-#define SGN_OPS_KEPT_FOR_BACKGROUND 256u /* Replicas get BUSY before repair starves. */
-#define SGN_TARGETS_MAX 16u              /* Nodes one put or get may turn to. */
-#define SGN_HINTS_IN_FLIGHT 16u          /* Hand-overs to one peer at once. */
-#define SGN_HINT_PAGE_ITEMS 64u
-#define SGN_HINT_PEERS_MAX 8u        /* Peers handed over to at once. */
-#define SGN_HINT_RETRY_MS 2000u
-#define SGN_EXCHANGES_IN_FLIGHT 32u  /* Records in one anti-entropy exchange at once. */
-#define SGN_TREE_KEYS_OPS_MAX 32u    /* Leaves being compared for peers at once. */
-#define SGN_TREE_ROOTS_MAX 1024u     /* Partitions in one comparison. */
-#define SGN_TREE_ANSWER_MAX 64u      /* Partitions whose leaves one answer carries. */
-#define SGN_TREE_ROUND_LEAVES 64u    /* Leaves followed up in one round. */
-#define SGN_TREE_PAGE_ITEMS 512u
-#define SGN_LIST_TRIES_MAX 3u
-#define SGN_BUCKET_SETTLE_MS 1800u   /* How long a bucket change waits for peers to show it. */
-#define SGN_BUCKETS_SEND_MS 500u     /* The whole table goes to one peer no more often. */
-#define SGN_STORE_RETRY_MS 1000u
-#define SGN_LOG_EVERY_MS 5000u
-#define SGN_HEARTBEAT_FAN_OUT 64u    /* Rings larger than this beat more slowly, in proportion. */
+#define SGN_OP_INDEX_BITS           12u
+#define SGN_OPS_KEPT_FOR_PEERS      1024u /* Clients get BUSY before replicas do. */
+#define SGN_OPS_KEPT_FOR_BACKGROUND 256u  /* Replicas get BUSY before repair starves. */
+#define SGN_TARGETS_MAX             16u   /* Nodes one put or get may turn to. */
+#define SGN_HINTS_IN_FLIGHT         16u   /* Hand-overs to one peer at once. */
+#define SGN_HINT_PAGE_ITEMS         64u
+#define SGN_HINT_PEERS_MAX          8u /* Peers handed over to at once. */
+#define SGN_HINT_RETRY_MS           2000u
+#define SGN_EXCHANGES_IN_FLIGHT     32u   /* Records in one anti-entropy exchange at once. */
+#define SGN_TREE_KEYS_OPS_MAX       32u   /* Leaves being compared for peers at once. */
+#define SGN_TREE_ROOTS_MAX          1024u /* Partitions in one comparison. */
+#define SGN_TREE_ANSWER_MAX         64u   /* Partitions whose leaves one answer carries. */
+#define SGN_TREE_ROUND_LEAVES       64u   /* Leaves followed up in one round. */
+#define SGN_TREE_PAGE_ITEMS         512u
+#define SGN_LIST_TRIES_MAX          3u
+#define SGN_BUCKET_SETTLE_MS        1800u /* How long a bucket change waits for peers to show it. */
+#define SGN_BUCKETS_SEND_MS         500u  /* The whole table goes to one peer no more often. */
+#define SGN_STORE_RETRY_MS          1000u
+#define SGN_LOG_EVERY_MS            5000u
+#define SGN_HEARTBEAT_FAN_OUT       64u /* Rings larger than this beat more slowly, in proportion. */
 /* A piece of work starts only with this much room left in the step's effects: a batch of puts with
  * all their sends and a store is the largest piece. */
 #define SGN_FX_ROOM 160u
 /* Store keys, digests and sentences made in a step: at most so many bytes for each effect. */
 #define SGN_ARENA_BYTES (SGN_EFFECTS_MAX * 1536u)
-#define SGN_LOCK_HEADS 8192u
-#define SGN_NONE UINT16_MAX
+#define SGN_LOCK_HEADS  8192u
+#define SGN_NONE        UINT16_MAX
 
 _Static_assert(SGN_OPS_MAX == 1u << SGN_OP_INDEX_BITS, "a request number holds the slot exactly");
 _Static_assert(SGN_OPS_KEPT_FOR_PEERS + SGN_OPS_KEPT_FOR_BACKGROUND < SGN_OPS_MAX, "some for each");
 _Static_assert(SGN_TARGETS_MAX >= 2 * SGN_REPLICAS_MAX, "each home and one stand-in for it");
-_Static_assert(SGN_COMBINE_MAX * SGN_REPLICAS_MAX + SGN_REPLICAS_MAX < SGN_FX_ROOM,
+_Static_assert(SGN_COMBINE_MAX *SGN_REPLICAS_MAX + SGN_REPLICAS_MAX < SGN_FX_ROOM,
                "one batch of puts fits the room");
-_Static_assert(SGN_TREE_ANSWER_MAX * (8u * SGN_TREE_LEAVES + 16u) <= SGN_PAGE_BYTES_MAX,
+_Static_assert(SGN_TREE_ANSWER_MAX *(8u * SGN_TREE_LEAVES + 16u) <= SGN_PAGE_BYTES_MAX,
                "an answer is a page");
 
 /* Counted bytes from the pool. Dropped ones are freed at the start of the next step, because
@@ -117,10 +117,10 @@ struct sgn_op_write {
 
 struct sgn_op_put {
     bool is_delete, has_context;
-    bool forwarded; /* Another node passed it on: this one coordinates it or refuses it. */
-    bool guest;  /* Coordinates although it is no home. */
-    bool minted; /* The change was applied and sent; an error before that has certainly none. */
-    bool maybe_kept;   /* Someone may hold the change without having said so. */
+    bool forwarded;  /* Another node passed it on: this one coordinates it or refuses it. */
+    bool guest;      /* Coordinates although it is no home. */
+    bool minted;     /* The change was applied and sent; an error before that has certainly none. */
+    bool maybe_kept; /* Someone may hold the change without having said so. */
     int last_err;
     struct sgn_request_id id;
     uint64_t stamp;
@@ -148,9 +148,9 @@ struct sgn_op_hint_peer {
     uint32_t peer; /* Index into peers. */
     uint32_t in_flight;
     bool scanning, end, failed;
-    struct sgn_buf *page;      /* Full page of items. */
-    size_t page_at;            /* Bytes of it taken. */
-    struct sgn_buf *after;     /* Store key examined through. */
+    struct sgn_buf *page;  /* Full page of items. */
+    size_t page_at;        /* Bytes of it taken. */
+    struct sgn_buf *after; /* Store key examined through. */
 };
 
 struct sgn_op_hint_send {
@@ -167,10 +167,10 @@ struct sgn_leaf_at {
 struct sgn_op_tree {
     uint32_t peer;
     uint32_t partition, leaf;
-    bool continued;  /* The page goes on behind its first item. */
-    bool last;       /* The page is the leaf's last. */
+    bool continued; /* The page goes on behind its first item. */
+    bool last;      /* The page is the leaf's last. */
     bool scanning;
-    bool own_end;    /* Nothing more of ours in the range. */
+    bool own_end;           /* Nothing more of ours in the range. */
     struct sgn_buf *theirs; /* TREE_KEYS: their page; ROUND: struct sgn_leaf_at list. */
     size_t theirs_at;
     struct sgn_buf *ours; /* A page of own TREE entries. */
@@ -305,7 +305,7 @@ struct sgn_engine {
     struct sgn_hlc hlc;
     struct sgn_bucket_table buckets;
     uint64_t buckets_digest;
-    uint32_t rows_next;  /* Bucket rows below it are durable or being made so; engine_bucket.c. */
+    uint32_t rows_next; /* Bucket rows below it are durable or being made so; engine_bucket.c. */
     bool rows_storing, rows_again;
     uint64_t rows_retry_ms;
     struct sgn_tree tree;

@@ -29,7 +29,9 @@ struct sgn_target *sgn_op_target(struct sgn_op *op, uint32_t node)
     return NULL;
 }
 
-struct sgn_target *sgn_op_add_target(struct sgn_engine *engine, struct sgn_op *op, uint32_t node,
+struct sgn_target *sgn_op_add_target(struct sgn_engine *engine,
+                                     struct sgn_op *op,
+                                     uint32_t node,
                                      uint32_t slot)
 {
     SGN_ASSERT(sgn_op_target(op, node) == NULL);
@@ -78,7 +80,9 @@ void sgn_op_reply(struct sgn_engine *engine, struct sgn_op *op, struct sgn_msg m
     sgn_fx_reply(engine, op->token, msg);
 }
 
-void sgn_op_fail(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err err,
+void sgn_op_fail(struct sgn_engine *engine,
+                 struct sgn_op *op,
+                 enum sgn_err err,
                  struct sgn_bytes text)
 {
     SGN_ASSERT(err != SGN_OK);

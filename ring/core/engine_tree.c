@@ -6,8 +6,8 @@
 uint32_t sgn_trees_least(const struct sgn_engine *engine, uint32_t partition, uint32_t peer)
 {
     uint32_t homes[SGN_REPLICAS_MAX];
-    uint32_t count = sgn_ring_preference(engine->ring, partition, homes,
-                                         engine->ring->replica_count);
+    uint32_t count =
+        sgn_ring_preference(engine->ring, partition, homes, engine->ring->replica_count);
     uint32_t least = 0;
     uint32_t found = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -90,7 +90,9 @@ void sgn_trees_tick(struct sgn_engine *engine)
         op->u.tree = (struct sgn_op_tree){.peer = peer};
         op->result = roots;
         engine->tree_round = sgn_op_index(engine, op);
-        sgn_fx_send(engine, round_node(engine, op), op,
+        sgn_fx_send(engine,
+                    round_node(engine, op),
+                    op,
                     (struct sgn_msg){.type = SGN_MSG_TREE_ROOTS,
                                      .items = sgn_buf_bytes(roots),
                                      .node = engine->options.node});
@@ -98,7 +100,8 @@ void sgn_trees_tick(struct sgn_engine *engine)
     }
 }
 
-static bool item_partition(const struct sgn_engine *engine, struct sgn_bytes key,
+static bool item_partition(const struct sgn_engine *engine,
+                           struct sgn_bytes key,
                            uint32_t *partition)
 {
     *partition = key.count == 4 ? (uint32_t)sgn_get_uint(key.ptr, 4) : UINT32_MAX;
@@ -140,7 +143,8 @@ void sgn_trees_roots(struct sgn_engine *engine, const struct sgn_event *event)
         sgn_items_push(&sink, key, sgn_sink_bytes(&row));
         taken++;
     }
-    sgn_fx_reply(engine, event->token,
+    sgn_fx_reply(engine,
+                 event->token,
                  (struct sgn_msg){.type = SGN_MSG_TREE_LEAVES, .items = sgn_sink_bytes(&sink)});
     sgn_buf_drop(engine, &buf);
 }
@@ -239,7 +243,8 @@ void sgn_trees_scan(struct sgn_engine *engine, struct sgn_op *op)
     };
 }
 
-bool sgn_trees_in_leaf(const struct sgn_engine *engine, const struct sgn_op *op,
+bool sgn_trees_in_leaf(const struct sgn_engine *engine,
+                       const struct sgn_op *op,
                        struct sgn_bytes tree_key)
 {
     uint64_t low;
@@ -249,14 +254,16 @@ bool sgn_trees_in_leaf(const struct sgn_engine *engine, const struct sgn_op *op,
     for (uint32_t i = 0; i < 8 && tree_key.count > 10; i++) {
         hash = hash << 8 | raw[2 + i];
     }
-    sgn_tree_leaf_range(op->u.tree.partition, op->u.tree.leaf, engine->ring->partition_count, &low,
-                        &high);
+    sgn_tree_leaf_range(
+        op->u.tree.partition, op->u.tree.leaf, engine->ring->partition_count, &low, &high);
     return tree_key.count > 10 && hash >= low && hash <= high;
 }
 
 /* Own entries of the leaf as TREE_KEYS items. True if the leaf ends in this page. */
-static bool round_items(struct sgn_engine *engine, const struct sgn_op *op,
-                        const struct sgn_event *event, struct sgn_sink *sink)
+static bool round_items(struct sgn_engine *engine,
+                        const struct sgn_op *op,
+                        const struct sgn_event *event,
+                        struct sgn_sink *sink)
 {
     const struct sgn_op_tree *tree = &op->u.tree;
     struct sgn_cursor cursor = sgn_cursor_of(event->items);
@@ -264,7 +271,8 @@ static bool round_items(struct sgn_engine *engine, const struct sgn_op *op,
     struct sgn_bytes value;
     if (tree->continued) {
         struct sgn_bytes last = sgn_buf_bytes(tree->after);
-        sgn_items_push(sink, sgn_bytes_of((const uint8_t *)last.ptr + 10, last.count - 10),
+        sgn_items_push(sink,
+                       sgn_bytes_of((const uint8_t *)last.ptr + 10, last.count - 10),
                        sgn_arena_uint(engine, 0, 8));
     }
     while (sgn_items_next(&cursor, &key, &value)) {
@@ -291,7 +299,9 @@ void sgn_trees_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
     bool last = round_items(engine, op, event, &sink);
     SGN_ASSERT(!sink.full);
     last = last || event->items.count == 0 || event->after.count <= 10;
-    sgn_fx_send(engine, round_node(engine, op), NULL,
+    sgn_fx_send(engine,
+                round_node(engine, op),
+                NULL,
                 (struct sgn_msg){.type = SGN_MSG_TREE_KEYS,
                                  .a = tree->partition,
                                  .b = tree->leaf + (tree->continued ? SGN_TREE_LEAVES : 0),

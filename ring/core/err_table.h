@@ -18,7 +18,9 @@
     X(SGN_ERR_CONDITION, -11, 0, "the condition of the write does not hold")                       \
     X(SGN_ERR_NOT_STRONG, -12, 0, "strong reads need an ordered bucket; this one is available")    \
     X(SGN_ERR_NOT_ORDERED, -13, 0, "conditional writes need an ordered bucket")                    \
-    X(SGN_ERR_TOO_MANY_SIBLINGS, -14, 0,                                                           \
+    X(SGN_ERR_TOO_MANY_SIBLINGS,                                                                   \
+      -14,                                                                                         \
+      0,                                                                                           \
       "the key has too many concurrent values; read it and write one back with its context")       \
     X(SGN_ERR_DISK_FULL, -15, 1, "the node's disk is full; it refuses writes and still reads")     \
     X(SGN_ERR_IO, -16, 0, "the node's disk failed; its store takes no more writes")                \
@@ -33,7 +35,7 @@
     X(SGN_ERR_CONFIG, -25, 0, "the configuration is not valid")                                    \
     X(SGN_ERR_FORMAT, -26, 0, "the data directory was written by a newer program")                 \
     X(SGN_ERR_IN_USE, -27, 0, "the address or directory is in use")                                \
-    X(SGN_ERR_STALE_CURSOR, -28, 0, "the list cursor is not of this ring; start the list anew") \
+    X(SGN_ERR_STALE_CURSOR, -28, 0, "the list cursor is not of this ring; start the list anew")    \
     X(SGN_ERR_UNSUPPORTED, -29, 0, "this build does not have that yet")
 
 #endif

@@ -22,7 +22,8 @@ static inline void sgn_items_push(struct sgn_sink *sink,
 }
 
 /* Takes the next item; false at the end, and false with cursor->bad set on garbage. */
-static inline bool sgn_items_next(struct sgn_cursor *cursor, struct sgn_bytes *key,
+static inline bool sgn_items_next(struct sgn_cursor *cursor,
+                                  struct sgn_bytes *key,
                                   struct sgn_bytes *value)
 {
     if (cursor->bad || cursor->left == 0) {

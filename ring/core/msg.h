@@ -92,16 +92,16 @@ enum sgn_msg_type {
 enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRONG = 2 };
 #endif
 
-#define SGN_GET_HEAD_ONLY (1u << 0)
+#define SGN_GET_HEAD_ONLY   (1u << 0)
 #define SGN_PUT_HAS_CONTEXT (1u << 1)
-#define SGN_RESULT_END (1u << 2)
-#define SGN_REPL_WANT_BACK (1u << 3)
+#define SGN_RESULT_END      (1u << 2)
+#define SGN_REPL_WANT_BACK  (1u << 3)
 
 struct sgn_msg {
     enum sgn_msg_type type;
-    uint32_t request;     /* Frame header: the answer carries the asker's number. */
-    uint32_t epoch;       /* Frame header: the ring epoch the sender is in. */
-    bool forwarded;       /* Frame header flag. */
+    uint32_t request;         /* Frame header: the answer carries the asker's number. */
+    uint32_t epoch;           /* Frame header: the ring epoch the sender is in. */
+    bool forwarded;           /* Frame header flag. */
     struct sgn_bytes bucket;  /* B <= SGN_BUCKET_BYTES_MAX */
     struct sgn_bytes key;     /* K <= SGN_KEY_BYTES_MAX */
     struct sgn_bytes value;   /* V <= SGN_RECORD_BYTES_MAX */

@@ -210,7 +210,8 @@ void sgn_record_fold_retries(struct sgn_record *record)
 }
 
 /* Drops what the context covers, but nothing as late as `before` (0: no bound). */
-static void drop_covered(struct sgn_record *record, const struct sgn_vector *context,
+static void drop_covered(struct sgn_record *record,
+                         const struct sgn_vector *context,
                          uint64_t before)
 {
     uint32_t kept = 0;

@@ -73,11 +73,13 @@ void sgn_record_init(struct sgn_record *record);
 /* Decodes and checks every invariant. An empty `bytes` is the record of a key never written.
  * `with_bodies` says which of the two forms is expected. SGN_ERR_CORRUPT if the bytes are not
  * one. */
-enum sgn_err sgn_record_decode(struct sgn_bytes bytes, enum sgn_record_bodies with_bodies,
+enum sgn_err sgn_record_decode(struct sgn_bytes bytes,
+                               enum sgn_record_bodies with_bodies,
                                struct sgn_record *record);
 
 /* Writes it (nothing at all for a key never written). Needs sgn_record_bytes(). */
-void sgn_record_encode(const struct sgn_record *record, enum sgn_record_bodies with_bodies,
+void sgn_record_encode(const struct sgn_record *record,
+                       enum sgn_record_bodies with_bodies,
                        struct sgn_sink *sink);
 size_t sgn_record_bytes(const struct sgn_record *record, enum sgn_record_bodies with_bodies);
 

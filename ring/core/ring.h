@@ -15,10 +15,10 @@
 #include "ring/core/limits.h"
 
 #define SGN_RING_NAME_BYTES_MAX 63u
-#define SGN_ADDRESS_BYTES_MAX 63u /* "127.0.0.1:7301", "[::1]:7301"; addresses, never host names. */
+#define SGN_ADDRESS_BYTES_MAX   63u /* "127.0.0.1:7301", "[::1]:7301"; addresses, never host names. */
 
 struct sgn_member {
-    uint32_t id; /* 1..; chosen by the operator, never used again after the node has left. */
+    uint32_t id;     /* 1..; chosen by the operator, never used again after the node has left. */
     uint32_t weight; /* 1..SGN_WEIGHT_MAX: its share of the data is weight / sum of weights. */
     uint32_t zone;   /* 0..SGN_ZONES_MAX-1: replicas spread over zones first. */
     char address[SGN_ADDRESS_BYTES_MAX + 1];
@@ -40,7 +40,9 @@ int sgn_ring_find(const struct sgn_ring *ring, uint32_t node_id);
 /* Fills nodes[] with the ids of the partition's replicas, then of every other member in a fixed
  * order peculiar to the partition (those are the stand-ins of a sloppy quorum), up to `max`.
  * Returns how many. The first replica_count are the homes. */
-uint32_t sgn_ring_preference(const struct sgn_ring *ring, uint32_t partition, uint32_t *nodes,
+uint32_t sgn_ring_preference(const struct sgn_ring *ring,
+                             uint32_t partition,
+                             uint32_t *nodes,
                              uint32_t max);
 
 /* The order of stand-ins: of a partition, the lower hash first (rendezvous hashing, Thaler and

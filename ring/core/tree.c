@@ -25,14 +25,15 @@ size_t sgn_tree_bytes(uint32_t partition_count, uint32_t replica_count)
     return (size_t)partition_count * replica_count * SGN_TREE_LEAVES * sizeof(uint64_t);
 }
 
-void sgn_tree_init(struct sgn_tree *tree, void *memory, uint32_t partition_count,
+void sgn_tree_init(struct sgn_tree *tree,
+                   void *memory,
+                   uint32_t partition_count,
                    uint32_t replica_count)
 {
     SGN_ASSERT(partition_count > 0 && (partition_count & (partition_count - 1)) == 0);
     SGN_ASSERT(replica_count >= 1 && replica_count <= SGN_REPLICAS_MAX);
-    *tree = (struct sgn_tree){.partition_count = partition_count,
-                              .replica_count = replica_count,
-                              .words = memory};
+    *tree = (struct sgn_tree){
+        .partition_count = partition_count, .replica_count = replica_count, .words = memory};
 }
 
 static uint64_t *tree_words(const struct sgn_tree *tree, uint32_t partition, uint32_t n)
@@ -42,15 +43,17 @@ static uint64_t *tree_words(const struct sgn_tree *tree, uint32_t partition, uin
     return tree->words + ((size_t)partition * tree->replica_count + (n - 1)) * SGN_TREE_LEAVES;
 }
 
-void sgn_tree_change(struct sgn_tree *tree, uint64_t hash, uint32_t n, uint64_t digest_before,
-                     uint64_t digest_after)
+void sgn_tree_change(
+    struct sgn_tree *tree, uint64_t hash, uint32_t n, uint64_t digest_before, uint64_t digest_after)
 {
     uint64_t *words = tree_words(tree, sgn_partition_of(hash, tree->partition_count), n);
     words[sgn_leaf_of(hash, tree->partition_count)] ^=
         key_word(hash, digest_before) ^ key_word(hash, digest_after);
 }
 
-void sgn_tree_leaves(const struct sgn_tree *tree, uint32_t partition, uint32_t n_least,
+void sgn_tree_leaves(const struct sgn_tree *tree,
+                     uint32_t partition,
+                     uint32_t n_least,
                      uint64_t leaves[SGN_TREE_LEAVES])
 {
     memset(leaves, 0, SGN_TREE_LEAVES * sizeof(leaves[0]));
@@ -73,8 +76,8 @@ uint64_t sgn_tree_root(const struct sgn_tree *tree, uint32_t partition, uint32_t
     return root;
 }
 
-void sgn_tree_leaf_range(uint32_t partition, uint32_t leaf, uint32_t partition_count, uint64_t *low,
-                         uint64_t *high)
+void sgn_tree_leaf_range(
+    uint32_t partition, uint32_t leaf, uint32_t partition_count, uint64_t *low, uint64_t *high)
 {
     SGN_ASSERT(leaf < SGN_TREE_LEAVES && partition < partition_count);
     uint64_t leaf_count = (uint64_t)partition_count * SGN_TREE_LEAVES;

@@ -25,20 +25,27 @@ struct sgn_tree {
 };
 
 size_t sgn_tree_bytes(uint32_t partition_count, uint32_t replica_count);
-void sgn_tree_init(struct sgn_tree *tree, void *memory, uint32_t partition_count,
+void sgn_tree_init(struct sgn_tree *tree,
+                   void *memory,
+                   uint32_t partition_count,
                    uint32_t replica_count);
 
 /* The key with this hash, of a bucket with n copies, changed its record's digest; 0: no record. */
-void sgn_tree_change(struct sgn_tree *tree, uint64_t hash, uint32_t n, uint64_t digest_before,
+void sgn_tree_change(struct sgn_tree *tree,
+                     uint64_t hash,
+                     uint32_t n,
+                     uint64_t digest_before,
                      uint64_t digest_after);
 
 /* Leaves and root over the keys of buckets with at least `n_least` copies. */
-void sgn_tree_leaves(const struct sgn_tree *tree, uint32_t partition, uint32_t n_least,
+void sgn_tree_leaves(const struct sgn_tree *tree,
+                     uint32_t partition,
+                     uint32_t n_least,
                      uint64_t leaves[SGN_TREE_LEAVES]);
 uint64_t sgn_tree_root(const struct sgn_tree *tree, uint32_t partition, uint32_t n_least);
 
 /* Hashes of a leaf: low <= hash <= high. */
-void sgn_tree_leaf_range(uint32_t partition, uint32_t leaf, uint32_t partition_count, uint64_t *low,
-                         uint64_t *high);
+void sgn_tree_leaf_range(
+    uint32_t partition, uint32_t leaf, uint32_t partition_count, uint64_t *low, uint64_t *high);
 
 #endif

@@ -1,8 +1,8 @@
 /* What a broken assertion does in a test: says where, then dies so that the runner sees it. */
-#include "ring/core/check.h"
-
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "ring/core/check.h"
 
 void sgn_check_failed(const char *condition, const char *file, int line)
 {

@@ -68,8 +68,8 @@ int main(int argc, char **argv)
             perror(argv[i]);
             return 1;
         }
-        int count = S_ISDIR(status.st_mode) ? replay_folder(argv[i])
-                                            : replay_file(argv[i], status.st_size);
+        int count =
+            S_ISDIR(status.st_mode) ? replay_folder(argv[i]) : replay_file(argv[i], status.st_size);
         if (count < 0) {
             return 1;
         }

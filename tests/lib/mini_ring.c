@@ -44,7 +44,9 @@ static void pool_put(struct sgn_pool *pool, void *ptr)
     free(ptr);
 }
 
-static void queue_push(struct mini_ring *ring, uint32_t node, const struct sgn_event *from,
+static void queue_push(struct mini_ring *ring,
+                       uint32_t node,
+                       const struct sgn_event *from,
                        bool is_reply)
 {
     struct mini_event *item = calloc(1, sizeof(*item));
@@ -52,9 +54,15 @@ static void queue_push(struct mini_ring *ring, uint32_t node, const struct sgn_e
     item->is_reply = is_reply;
     item->event = *from;
     struct sgn_bytes *pieces[] = {
-        &item->event.msg.bucket, &item->event.msg.key,   &item->event.msg.value,
-        &item->event.msg.context, &item->event.msg.items, &item->event.msg.after,
-        &item->event.msg.text,   &item->event.value,     &item->event.items,
+        &item->event.msg.bucket,
+        &item->event.msg.key,
+        &item->event.msg.value,
+        &item->event.msg.context,
+        &item->event.msg.items,
+        &item->event.msg.after,
+        &item->event.msg.text,
+        &item->event.value,
+        &item->event.items,
         &item->event.after,
     };
     size_t total = 0;
@@ -94,7 +102,9 @@ static uint32_t entry_place(struct mini_node *node, enum sgn_family family, stru
     return i;
 }
 
-struct mini_entry *mini_find(struct mini_node *node, enum sgn_family family, const void *key,
+struct mini_entry *mini_find(struct mini_node *node,
+                             enum sgn_family family,
+                             const void *key,
                              size_t key_count)
 {
     struct sgn_bytes bytes = sgn_bytes_of(key, key_count);
@@ -130,8 +140,12 @@ static void entry_delete(struct mini_node *node, enum sgn_family family, struct 
     }
 }
 
-void mini_write(struct mini_node *node, enum sgn_family family, const void *key, size_t key_count,
-                const void *value, size_t value_count)
+void mini_write(struct mini_node *node,
+                enum sgn_family family,
+                const void *key,
+                size_t key_count,
+                const void *value,
+                size_t value_count)
 {
     struct sgn_bytes bytes = sgn_bytes_of(key, key_count);
     struct mini_entry entry = {
@@ -146,7 +160,8 @@ void mini_write(struct mini_node *node, enum sgn_family family, const void *key,
     entry_delete(node, family, bytes);
     SGN_ASSERT(node->entry_count < MINI_ENTRIES_MAX);
     uint32_t i = entry_place(node, family, bytes);
-    memmove(&node->entries[i + 1], &node->entries[i],
+    memmove(&node->entries[i + 1],
+            &node->entries[i],
             (node->entry_count - i) * sizeof(node->entries[0]));
     node->entries[i] = entry;
     node->entry_count++;
@@ -177,7 +192,11 @@ static void fx_store(struct mini_ring *ring, struct mini_node *node, const struc
         if (write->is_delete) {
             entry_delete(node, write->family, write->key);
         } else {
-            mini_write(node, write->family, write->key.ptr, write->key.count, write->value.ptr,
+            mini_write(node,
+                       write->family,
+                       write->key.ptr,
+                       write->key.count,
+                       write->value.ptr,
                        write->value.count);
         }
         if (write->family == SGN_FAMILY_META && write->value.count == 4) {
@@ -188,7 +207,8 @@ static void fx_store(struct mini_ring *ring, struct mini_node *node, const struc
     queue_push(ring, node->id, &event, false);
 }
 
-static bool partition_wanted(const struct mini_ring *ring, struct sgn_bytes bitmap,
+static bool partition_wanted(const struct mini_ring *ring,
+                             struct sgn_bytes bitmap,
                              const struct mini_entry *entry)
 {
     uint32_t partition = sgn_partition_of(sgn_hash(sgn_bytes_of(entry->key, entry->key_count)),
@@ -453,8 +473,8 @@ void mini_down(struct mini_ring *ring, uint32_t id)
     node->engine = NULL;
     for (uint32_t i = 0; i < ring->node_count; i++) {
         if (ring->nodes[i].up) {
-            mini_event(ring, ring->nodes[i].id,
-                       (struct sgn_event){.type = SGN_EV_PEER_DOWN, .node = id});
+            mini_event(
+                ring, ring->nodes[i].id, (struct sgn_event){.type = SGN_EV_PEER_DOWN, .node = id});
         }
     }
     mini_run(ring);
@@ -486,7 +506,6 @@ void mini_clear(struct mini_ring *ring)
 
 void mini_request(struct mini_ring *ring, uint32_t node, struct sgn_msg msg)
 {
-    struct sgn_event event = {
-        .type = SGN_EV_REQUEST, .msg = msg, .token = token_for(ring, 0, 0)};
+    struct sgn_event event = {.type = SGN_EV_REQUEST, .msg = msg, .token = token_for(ring, 0, 0)};
     queue_push(ring, node, &event, false);
 }

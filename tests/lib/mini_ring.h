@@ -6,7 +6,7 @@
 
 #include "ring/core/engine.h"
 
-#define MINI_NODES_MAX 6
+#define MINI_NODES_MAX   6
 #define MINI_ENTRIES_MAX 4096
 
 struct mini_entry {
@@ -25,10 +25,10 @@ struct mini_node {
     struct sgn_engine *engine;
     struct mini_entry entries[MINI_ENTRIES_MAX]; /* Sorted by (family, key). */
     uint32_t entry_count;
-    int store_err; /* What STORE is answered with. */
+    int store_err;     /* What STORE is answered with. */
     bool stall_stores; /* STOREs wait until it is cleared and mini_run is called. */
-    bool deaf;     /* Answers to its SENDs are lost on the way. */
-    bool mute;     /* REPL_PUTs to it are lost on the way. */
+    bool deaf;         /* Answers to its SENDs are lost on the way. */
+    bool mute;         /* REPL_PUTs to it are lost on the way. */
     uint32_t loads, stores, sends;
     uint32_t home_generation, guest_generation;
 };
@@ -57,7 +57,7 @@ struct mini_ring {
     uint32_t node_count;
     struct mini_node nodes[MINI_NODES_MAX]; /* nodes[i].id = i + 1 */
     struct sgn_pool pool;
-    long pool_live;    /* Buffers out. */
+    long pool_live; /* Buffers out. */
     bool pool_refuses;
     uint64_t now_ms;
     uint64_t random;
@@ -78,12 +78,18 @@ void mini_down(struct mini_ring *ring, uint32_t node);
 void mini_up(struct mini_ring *ring, uint32_t node);
 /* Hands a request to a node; the reply, once there, is in ring->reply. */
 void mini_request(struct mini_ring *ring, uint32_t node, struct sgn_msg msg);
-struct mini_entry *mini_find(struct mini_node *node, enum sgn_family family, const void *key,
+struct mini_entry *mini_find(struct mini_node *node,
+                             enum sgn_family family,
+                             const void *key,
                              size_t key_count);
 uint32_t mini_count(const struct mini_node *node, enum sgn_family family);
 /* Changes the store behind the engine's back. */
-void mini_write(struct mini_node *node, enum sgn_family family, const void *key, size_t key_count,
-                const void *value, size_t value_count);
+void mini_write(struct mini_node *node,
+                enum sgn_family family,
+                const void *key,
+                size_t key_count,
+                const void *value,
+                size_t value_count);
 /* Sends an event straight in. */
 void mini_event(struct mini_ring *ring, uint32_t node, struct sgn_event event);
 

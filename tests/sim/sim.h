@@ -21,7 +21,7 @@
 #define SIM_NODES_MAX         7u
 #define SIM_CLIENTS_MAX       6u
 #define SIM_KEYS_MAX          16u
-#define SIM_DEPTH_MAX 16u
+#define SIM_DEPTH_MAX         16u
 #define SIM_OPS_MAX           1500u
 #define SIM_WRITES_OF_KEY_MAX 1500u
 
@@ -105,7 +105,7 @@ struct sim_write {
     enum sim_outcome outcome;
     bool seen; /* Some read returned it. */
     uint64_t began_us, ended_us;
-    uint64_t sent_us; /* Its last attempt. */
+    uint64_t sent_us;     /* Its last attempt. */
     uint32_t *overwrites; /* Writes whose values its context was read with. */
     uint32_t overwrite_count;
     struct sgn_vector context; /* The context itself; empty: none, or a blind put. */

@@ -102,9 +102,9 @@ static bool accounted_for(const struct sim_history *history, uint32_t victim)
         }
         /* It drops nothing that was written after it entered the ring, however late it takes
          * effect; where clocks disagree only that it had not ended before is known. */
-        bool late_enough = history->clocks_agree ? by->sent_us + STAMP_US >= lost->began_us
-                                                 : by->outcome != SIM_APPLIED ||
-                                                       by->ended_us >= lost->began_us;
+        bool late_enough = history->clocks_agree
+                               ? by->sent_us + STAMP_US >= lost->began_us
+                               : by->outcome != SIM_APPLIED || by->ended_us >= lost->began_us;
         if (by->replaces && late_enough) {
             return true;
         }

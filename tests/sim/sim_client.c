@@ -11,7 +11,7 @@
 #define CLIENT_WORK_US      200000000u /* Then no new request is begun. */
 
 #define WAITING_TOKEN UINT64_MAX /* Of a client about to send again. */
-#define SWEEP_TOKEN UINT64_MAX /* Of reads whose answers nobody waits for. */
+#define SWEEP_TOKEN   UINT64_MAX /* Of reads whose answers nobody waits for. */
 
 static void client_next(struct sim_world *world, struct sim_event *event);
 

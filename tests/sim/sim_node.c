@@ -253,8 +253,7 @@ static void perform_store(struct sim_world *world, uint32_t index, const struct 
         node->commit_scheduled = true;
         bool stall = !world->healing && sgn_prng_chance(&world->prng, world->options.disk_stall_pm);
         uint64_t delay = 80 + sgn_prng_below(&world->prng, stall ? 3000000 : 4000);
-        struct sim_event *event =
-            sim_schedule(world, delay, disk_committed);
+        struct sim_event *event = sim_schedule(world, delay, disk_committed);
         event->node = index;
         event->node_boot = node->boot;
     }

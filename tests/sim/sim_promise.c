@@ -74,9 +74,8 @@ void sim_check_store(struct sim_world *world, uint32_t index, const struct sgn_e
         if (write->is_delete ||
             sgn_record_decode(write->value, SGN_RECORD_WITH_BODIES, &after) != SGN_OK ||
             !sgn_record_covers(&after, &before)) {
-            sim_violation(&world->history,
-                          "node %u forgets what it held of a key",
-                          world->nodes[index].id);
+            sim_violation(
+                &world->history, "node %u forgets what it held of a key", world->nodes[index].id);
         }
     }
 }

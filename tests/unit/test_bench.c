@@ -28,8 +28,11 @@ Test(hist, agrees_with_a_sorted_list_to_one_percent)
     for (uint32_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         uint64_t exact = values[(uint32_t)(parts[i] * 20 + 0.5) - 1];
         uint64_t said = sgn_hist_at(&hist, parts[i]);
-        cr_assert(said >= exact && (double)said <= (double)exact * 1.008 + 1, "%g: %llu for %llu",
-                  parts[i], (unsigned long long)said, (unsigned long long)exact);
+        cr_assert(said >= exact && (double)said <= (double)exact * 1.008 + 1,
+                  "%g: %llu for %llu",
+                  parts[i],
+                  (unsigned long long)said,
+                  (unsigned long long)exact);
     }
     cr_assert_eq(hist.count, 20000);
     cr_assert_eq(sgn_hist_at(&(struct sgn_hist){0}, 500), 0);
@@ -50,8 +53,12 @@ Test(workload, mixes_hold_and_popular_keys_are_popular)
         char letter;
         enum sgn_load_op most;
         double share;
-    } mixes[] = {{'a', SGN_LOAD_READ, 0.5}, {'b', SGN_LOAD_READ, 0.95}, {'c', SGN_LOAD_READ, 1},
-                 {'d', SGN_LOAD_READ, 0.95}, {'e', SGN_LOAD_LIST, 0.95}, {'f', SGN_LOAD_READ, 0.5},
+    } mixes[] = {{'a', SGN_LOAD_READ, 0.5},
+                 {'b', SGN_LOAD_READ, 0.95},
+                 {'c', SGN_LOAD_READ, 1},
+                 {'d', SGN_LOAD_READ, 0.95},
+                 {'e', SGN_LOAD_LIST, 0.95},
+                 {'f', SGN_LOAD_READ, 0.5},
                  {'w', SGN_LOAD_UPDATE, 1}};
     for (uint32_t m = 0; m < sizeof(mixes) / sizeof(mixes[0]); m++) {
         struct sgn_workload load;
@@ -68,8 +75,8 @@ Test(workload, mixes_hold_and_popular_keys_are_popular)
             cr_assert_lt(key, load.keys);
             hits[key % 1000]++;
         }
-        cr_assert_float_eq((double)most / 20000, mixes[m].share, 0.02, "workload %c",
-                           mixes[m].letter);
+        cr_assert_float_eq(
+            (double)most / 20000, mixes[m].share, 0.02, "workload %c", mixes[m].letter);
         cr_assert_eq(load.keys, 1000 + inserts, "every insert is a new key");
         uint32_t top = 0;
         for (uint32_t i = 0; i < 1000; i++) {

@@ -71,12 +71,12 @@ Test(bucket, properties)
 {
     struct sgn_bucket row = {0};
     const char *why;
-    cr_assert_eq(sgn_bucket_props_unpack(sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 0, 0, 0), 5,
-                                         &row, &why),
+    cr_assert_eq(sgn_bucket_props_unpack(
+                     sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 0, 0, 0), 5, &row, &why),
                  SGN_OK);
     cr_assert(row.n == 5 && row.r == 3 && row.w == 3);
-    cr_assert_eq(sgn_bucket_props_unpack(sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 2, 1, 2), 3,
-                                         &row, &why),
+    cr_assert_eq(sgn_bucket_props_unpack(
+                     sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 2, 1, 2), 3, &row, &why),
                  SGN_OK);
     cr_assert(row.n == 2 && row.r == 1 && row.w == 2);
     const uint64_t bad[] = {
