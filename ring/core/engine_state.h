@@ -37,7 +37,8 @@
 #define SGN_BUCKETS_SEND_MS         500u  /* The whole table goes to one peer no more often. */
 #define SGN_STORE_RETRY_MS          1000u
 #define SGN_LOG_EVERY_MS            5000u
-#define SGN_HEARTBEAT_FAN_OUT       64u /* Rings larger than this beat more slowly, in proportion. */
+/* Rings larger than this beat more slowly, in proportion. */
+#define SGN_HEARTBEAT_FAN_OUT 64u
 /* A piece of work starts only with this much room left in the step's effects: a batch of puts with
  * all their sends and a store is the largest piece. */
 #define SGN_FX_ROOM 160u

@@ -10,7 +10,9 @@
  *   member_count x { u32 id, u32 weight, u8 zone, u8 address_bytes, address } */
 #define RING_FORMAT         1u
 #define DIGEST_MEMBER_BYTES 9u
-#define DIGEST_BYTES_MAX    (1u + SGN_RING_NAME_BYTES_MAX + 13u + SGN_NODES_MAX * DIGEST_MEMBER_BYTES)
+#define DIGEST_HEAD_BYTES   14u
+#define DIGEST_BYTES_MAX                                                                           \
+    (DIGEST_HEAD_BYTES + SGN_RING_NAME_BYTES_MAX + SGN_NODES_MAX * DIGEST_MEMBER_BYTES)
 
 _Static_assert(16u + SGN_RING_NAME_BYTES_MAX + SGN_NODES_MAX * (10u + SGN_ADDRESS_BYTES_MAX) <=
                    SGN_RING_BYTES_MAX,

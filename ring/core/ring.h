@@ -15,7 +15,8 @@
 #include "ring/core/limits.h"
 
 #define SGN_RING_NAME_BYTES_MAX 63u
-#define SGN_ADDRESS_BYTES_MAX   63u /* "127.0.0.1:7301", "[::1]:7301"; addresses, never host names. */
+/* "127.0.0.1:7301", "[::1]:7301"; addresses, never host names. */
+#define SGN_ADDRESS_BYTES_MAX 63u
 
 struct sgn_member {
     uint32_t id;     /* 1..; chosen by the operator, never used again after the node has left. */

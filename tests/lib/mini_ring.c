@@ -7,6 +7,7 @@
 #include "ring/core/key.h"
 #include "ring/core/placement.h"
 #include "ring/core/record.h"
+#include "tests/lib/mini_pool.h"
 
 /* An event on its way, with every byte it points to copied behind it. */
 struct mini_event {
@@ -26,23 +27,6 @@ struct asked {
     uint32_t request;
 };
 static struct asked asked[1 << 20];
-
-static void *pool_get(struct sgn_pool *pool, size_t bytes)
-{
-    struct mini_ring *ring = (struct mini_ring *)((char *)pool - offsetof(struct mini_ring, pool));
-    if (ring->pool_refuses) {
-        return NULL;
-    }
-    ring->pool_live++;
-    return malloc(bytes);
-}
-
-static void pool_put(struct sgn_pool *pool, void *ptr)
-{
-    struct mini_ring *ring = (struct mini_ring *)((char *)pool - offsetof(struct mini_ring, pool));
-    ring->pool_live--;
-    free(ptr);
-}
 
 static void queue_push(struct mini_ring *ring,
                        uint32_t node,
