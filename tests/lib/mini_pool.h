@@ -1,5 +1,5 @@
-/* tests/lib/mini_pool.h - the pool of the test driver: malloc, counted, refusing when told to. Part of
- * tests/lib/mini_ring.c. */
+/* tests/lib/mini_pool.h - the pool of the test driver: malloc, counted, refusing when told to.
+ * Part of tests/lib/mini_ring.c. */
 #ifndef SGN_TESTS_MINI_POOL_H
 #define SGN_TESTS_MINI_POOL_H
 
