@@ -183,6 +183,8 @@ expect "import jsonl" 0 "stored" "$cli" import "$work/dump.jsonl" --format jsonl
 "$cli" export copy/ "$work/dump2.jsonl" --quiet
 same "jsonl there and back" "$work/dump.jsonl" "$work/dump2.jsonl"
 printf 'not json\n{"key":"k"}\n' >"$work/bad.jsonl"
+printf '{"key_base64":"!!!!","value":"x"}\n' >"$work/bad64.jsonl"
+expect "bad base64 key" 1 "bad64.jsonl:1" "$cli" import "$work/bad64.jsonl" --format jsonl
 expect "bad jsonl" 1 "bad.jsonl:2" "$cli" import "$work/bad.jsonl" --format jsonl
 expect "no such file" 2 "No such file" "$cli" import "$work/nowhere"
 expect "bucket not empty" 1 "still holds keys" "$cli" bucket delete words
@@ -198,6 +200,7 @@ expect "ring" 0 "32 partitions" "$cli" ring
 expect "ring map" 0 "   31 " "$cli" -o table ring --map
 expect "plan" 0 "" "$cli" ring plan --add 4:2
 expect "plan with too few" 2 "" "$cli" ring plan --remove 1,2
+expect "plan beyond all numbers" 2 "" "$cli" ring plan --add 4294967297:1
 expect "plan without the unknown" 2 "no member" "$cli" ring plan --remove 9
 settles "status" "healthy" "$cli" status
 expect "status json" 0 '"verdict":"healthy"' "$cli" -o json status
