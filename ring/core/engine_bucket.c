@@ -5,7 +5,7 @@ enum sgn_err sgn_bucket_missing(const struct sgn_engine *engine)
 {
     for (uint32_t i = 0; i < engine->ring->member_count; i++) {
         const struct sgn_peer *peer = &engine->peers[i];
-        if (i != engine->self && peer->alive && peer->heard_any &&
+        if (i != engine->self && peer->connected && peer->heard_any &&
             peer->buckets_digest != engine->buckets_digest) {
             return SGN_ERR_BUSY;
         }
@@ -194,11 +194,13 @@ void sgn_bucket_looked(struct sgn_engine *engine,
     row_store(engine, op);
 }
 
+/* Also those that are connected and late with their heartbeats: they serve clients all the same. */
 static bool peers_show(const struct sgn_engine *engine)
 {
     for (uint32_t i = 0; i < engine->ring->member_count; i++) {
         const struct sgn_peer *peer = &engine->peers[i];
-        if (peer->alive && peer->buckets_digest != engine->buckets_digest) {
+        if (i != engine->self && peer->connected &&
+            peer->buckets_digest != engine->buckets_digest) {
             return false;
         }
     }
@@ -313,7 +315,7 @@ void sgn_bucket_tick(struct sgn_engine *engine)
         struct sgn_peer *peer = &engine->peers[i];
         bool waited = peer->buckets_sent_ms == 0 ||
                       engine->now_ms - peer->buckets_sent_ms >= SGN_BUCKETS_SEND_MS;
-        if (i != engine->self && peer->alive && peer->buckets_due && waited &&
+        if (i != engine->self && peer->connected && peer->buckets_due && waited &&
             sgn_fx_has_room(engine)) {
             peer->buckets_due = false;
             if (peer->buckets_digest != engine->buckets_digest) {
