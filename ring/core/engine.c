@@ -74,6 +74,7 @@ struct sgn_engine *sgn_engine_init(void *memory,
     engine->beat_ms = options->heartbeat_ms * slower;
     engine->suspect_ms = options->suspect_ms * slower;
     engine->now_ms = now_ms;
+    engine->started_ms = now_ms;
     engine->tree_due_ms = now_ms + options->tree_interval_ms;
     engine->generations[SGN_ACTOR_HOME].value = options->home_generation;
     engine->generations[SGN_ACTOR_GUEST].value = options->guest_generation;

@@ -3,6 +3,10 @@
 
 enum sgn_err sgn_bucket_missing(const struct sgn_engine *engine)
 {
+    bool all_alive = engine->counts.peers_alive + 1 == engine->ring->member_count;
+    if (!all_alive && engine->now_ms - engine->started_ms < SGN_BUCKETS_HEARD_MS) {
+        return SGN_ERR_BUSY; /* Just started: not all have told what they know. */
+    }
     for (uint32_t i = 0; i < engine->ring->member_count; i++) {
         const struct sgn_peer *peer = &engine->peers[i];
         if (i != engine->self && peer->connected && peer->heard_any &&
@@ -127,7 +131,7 @@ static enum sgn_err delete_check(struct sgn_engine *engine,
 {
     const struct sgn_bucket *now = sgn_bucket_find(&engine->buckets, msg->bucket);
     if (now == NULL) {
-        return SGN_ERR_NO_BUCKET;
+        return sgn_bucket_missing(engine);
     }
     if (sgn_bytes_equal(msg->bucket, sgn_bytes_str("default"))) {
         *why = "the bucket default cannot be deleted";

@@ -35,6 +35,7 @@
 #define SGN_LIST_TRIES_MAX          3u
 #define SGN_BUCKET_SETTLE_MS        1800u /* How long a bucket change waits for peers to show it. */
 #define SGN_BUCKETS_SEND_MS         500u  /* The whole table goes to one peer no more often. */
+#define SGN_BUCKETS_HEARD_MS        3000u /* A node that started later may have missed a bucket. */
 #define SGN_STORE_RETRY_MS          1000u
 #define SGN_LOG_EVERY_MS            5000u
 /* Rings larger than this beat more slowly, in proportion. */
@@ -298,6 +299,7 @@ struct sgn_engine {
     uint32_t beat_ms, suspect_ms;
     /* Of the event being handled. */
     uint64_t now_ms, wall_ms, random;
+    uint64_t started_ms;
     struct sgn_effects *fx;
     size_t arena_used;
     uint8_t *arena;
