@@ -21,7 +21,7 @@ struct settings {
     uint32_t rounds;
     uint32_t request_bytes, reply_bytes, group;
     const char *directory; /* sync-probe, and --against-sync. */
-    bool against_echo, against_sync, no_fill;
+    bool against_echo, against_sync, against_callers, no_fill;
 };
 
 _Noreturn void sgn_check_failed(const char *condition, const char *file, int line)
@@ -86,6 +86,7 @@ enum option_id {
     OPT_ROUNDS,
     OPT_ECHO,
     OPT_SYNC,
+    OPT_CALLERS,
     OPT_DIR,
     OPT_REQUEST,
     OPT_REPLY,
@@ -111,6 +112,7 @@ static const struct option longs[] = {
     {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"against-echo", no_argument, NULL, OPT_ECHO},
     {"against-sync", no_argument, NULL, OPT_SYNC},
+    {"against-callers", no_argument, NULL, OPT_CALLERS},
     {"dir", required_argument, NULL, OPT_DIR},
     {"request-bytes", required_argument, NULL, OPT_REQUEST},
     {"reply-bytes", required_argument, NULL, OPT_REPLY},
@@ -175,6 +177,10 @@ static bool set_option(struct settings *s, int id, char *text)
     case OPT_ROUNDS: return set_number(&s->rounds, text, ROUNDS_MAX);
     case OPT_ECHO: s->against_echo = true; return true;
     case OPT_SYNC: s->against_sync = true; return true;
+    case OPT_CALLERS:
+        s->against_sync = true;
+        s->against_callers = true;
+        return true;
     case OPT_REQUEST: return set_number(&s->request_bytes, text, 1u << 20);
     case OPT_REPLY: return set_number(&s->reply_bytes, text, 1u << 20);
     case OPT_GROUP: return set_number(&s->group, text, 65536);
@@ -277,12 +283,13 @@ static int run_against(const struct settings *s, struct sgn_load *load, uint32_t
             struct sgn_probe_options probe = {
                 s->directory, s->load.seconds, connections, ring.request_bytes};
             struct sgn_probe_result raw;
-            if (!sgn_probe_run(&probe, &raw, &why)) {
+            bool callers = s->against_callers;
+            if (!(callers ? sgn_probe_callers : sgn_probe_run)(&probe, &raw, &why)) {
                 (void)fprintf(stderr, "kv-bench: %s\n", why.text);
                 return 1;
             }
             (void)printf("%-10s %5u %10.0f records of %u bytes per s, %.0f syncs/s\n",
-                         "raw sync",
+                         callers ? "callers" : "raw sync",
                          connections,
                          raw.records_per_second,
                          probe.record_bytes,

@@ -8,6 +8,8 @@
 
 #include "ring/net/why.h"
 
+#define SGN_PROBE_CALLERS_MAX 256u
+
 struct sgn_probe_options {
     const char *directory; /* On the disk to be measured. */
     uint32_t seconds, group, record_bytes;
@@ -21,5 +23,11 @@ struct sgn_probe_result {
 bool sgn_probe_run(const struct sgn_probe_options *options,
                    struct sgn_probe_result *result,
                    struct sgn_why *why);
+
+/* The floor of a server with `group` callers: so many threads, each with one record under way,
+ * share group commits. One of those that wait writes all waiting records and syncs once for them. */
+bool sgn_probe_callers(const struct sgn_probe_options *options,
+                       struct sgn_probe_result *result,
+                       struct sgn_why *why);
 
 #endif
