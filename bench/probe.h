@@ -25,7 +25,7 @@ bool sgn_probe_run(const struct sgn_probe_options *options,
                    struct sgn_why *why);
 
 /* The floor of a server with `group` callers: so many threads, each with one record under way,
- * share group commits. One of those that wait writes all waiting records and syncs once for them. */
+ * share group commits. One of those that wait writes all that wait and syncs once for them. */
 bool sgn_probe_callers(const struct sgn_probe_options *options,
                        struct sgn_probe_result *result,
                        struct sgn_why *why);
