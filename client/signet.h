@@ -111,7 +111,11 @@ enum sgn_err {
     SGN_ERR_FORMAT = -26,
     SGN_ERR_IN_USE = -27,
     SGN_ERR_STALE_CURSOR = -28,
-    SGN_ERR_UNSUPPORTED = -29
+    SGN_ERR_UNSUPPORTED = -29,
+    SGN_ERR_VOID = -30,
+    SGN_ERR_FENCED = -31,
+    SGN_ERR_NACK = -32, /* This one and the next only between nodes. */
+    SGN_ERR_STALE = -33
 };
 #endif
 
@@ -122,6 +126,26 @@ SGN_API const char *sgn_err_text(int err);
 /* 1 if the same request may succeed when simply sent again, else 0. The library has then already
  * tried within the request's time. */
 SGN_API int sgn_err_is_retriable(int err);
+
+/* ---- Versions -------------------------------------------------------------------------------- */
+
+/* Names one state of one key of an ordered bucket. Every change of the key makes a new one, and
+ * none ever recurs: a write on condition of a version that is not the key's any more is rejected,
+ * also when the key has the same value again. Plain memory without pointers: copy and keep it as you
+ * like. A version is of use with the key it came from; with another one it merely never matches. */
+struct sgn_key_version {
+    unsigned char opaque[28];
+};
+
+/* As one word of digits, letters a to f, '-' and '.', such as "12-6743a2b1c0000001.3.1.0": equal
+ * versions, equal text. It passes through shells, URLs and JSON unharmed. */
+#define SGN_KEY_VERSION_TEXT_BYTES 68
+SGN_API void sgn_key_version_text(const struct sgn_key_version *version,
+                                  char text[SGN_KEY_VERSION_TEXT_BYTES]);
+/* SGN_ERR_INVALID, and *version unchanged, if the text is none. */
+SGN_API int sgn_key_version_parse(struct sgn_key_version *version, const char *text);
+/* How many changes the key had seen: 1, 2, 3 ... without gaps; 0 for a key never written. */
+SGN_API uint64_t sgn_key_version_rev(const struct sgn_key_version *version);
 
 /* ---- Options --------------------------------------------------------------------------------- */
 
@@ -252,18 +276,40 @@ SGN_API void sgn_request_get(struct sgn_request *request,
 SGN_API void sgn_request_stat(struct sgn_request *request,
                               struct sgn_bytes bucket,
                               struct sgn_bytes key);
-/* The value is borrowed until the request is done. Without a context the put overwrites all values
- * its coordinator holds; with one (sgn_request_set_context) only what the context has seen, and
- * values written meanwhile stay beside it as siblings. A put that ends with SGN_ERR_UNKNOWN may or
- * may not have been kept. Any other error but SGN_ERR_CANCELLED: nothing was written. */
+/* The value is borrowed until the request is done.
+ *
+ * Ordered bucket: the value takes the key's next version (sgn_request_key_version). With a condition
+ * (sgn_request_set_if_absent, _set_if_version) there are exactly three results:
+ *   SGN_OK             applied; the version it made.
+ *   SGN_ERR_CONDITION  rejected: it was not applied and never will be; the version it met.
+ *   SGN_ERR_UNKNOWN    nobody could say within the time; sgn_request_token, to be asked later with
+ *                      sgn_request_resolve.
+ * All tries of a request carry one id, so the change is made once whatever is lost or repeated on
+ * the way, and a try is never told of another's success as a rejection. SGN_ERR_FENCED,
+ * SGN_ERR_UNAVAILABLE: too few nodes or witnesses, and the sentence names them; nothing was written.
+ *
+ * Available bucket: without a context the put overwrites all values its coordinator holds; with one
+ * (sgn_request_set_context) only what the context has seen, and values written meanwhile stay beside
+ * it as siblings. A condition is refused with SGN_ERR_NOT_ORDERED.
+ *
+ * In both a put that ends with SGN_ERR_UNKNOWN may or may not have been kept. Any other error but
+ * SGN_ERR_CANCELLED: nothing was written. */
 SGN_API void sgn_request_put(struct sgn_request *request,
                              struct sgn_bytes bucket,
                              struct sgn_bytes key,
                              struct sgn_bytes value);
-/* As put. SGN_OK also when there was nothing. */
+/* As put, with or without a condition. SGN_OK also when there was nothing; in an ordered bucket that
+ * makes no new version. */
 SGN_API void sgn_request_del(struct sgn_request *request,
                              struct sgn_bytes bucket,
                              struct sgn_bytes key);
+/* What became of a write that ended with SGN_ERR_UNKNOWN (or was cancelled): `token` is its
+ * sgn_request_token. SGN_OK: it was applied, and made sgn_request_key_version. SGN_ERR_CONDITION: it
+ * was rejected, having met that version. SGN_ERR_VOID: it took no effect, and from this answer on it
+ * never will. SGN_ERR_UNKNOWN: it is too long ago to tell. Other errors: ask again. In an available
+ * bucket nothing is remembered: SGN_ERR_NOT_ORDERED. SGN_ERR_INVALID at once if the text is no
+ * token. */
+SGN_API int sgn_request_resolve(struct sgn_request *request, const char *token);
 /* One page of the keys that begin with prefix, in byte order. A page may hold fewer keys than the
  * limit, or none, before the end: go on from sgn_request_list_after until sgn_request_list_end. */
 SGN_API void sgn_request_list(struct sgn_request *request,
@@ -298,8 +344,47 @@ SGN_API void sgn_request_locate(struct sgn_request *request,
 enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRONG = 2 };
 #endif
 
+/* The map: each partition's epoch, replicas with their states, and witnesses, as the ring's nodes
+ * have agreed on them; asked of `node`, 0: any. sgn_request_map_info, _witness, _partition. */
+SGN_API void sgn_request_map(struct sgn_request *request, uint32_t node);
+/* Changes of the map, for operators. SGN_ERR_UNKNOWN: it may come about yet; look at the map.
+ * A witness that listens at `address` becomes a member of the fleet: sgn_request_witness_id. */
+SGN_API void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes address);
+/* It leaves its groups, and the fleet when it is in none any more. */
+SGN_API void sgn_request_witness_drop(struct sgn_request *request, uint32_t witness);
+/* Ordered writes of a partition (SGN_ALL_PARTITIONS: all) wait no longer for witnesses or nodes of
+ * an earlier epoch that cannot be reached. The risk is the operator's: if one of those still runs
+ * and answers, a strong read there may miss writes made from now on. */
+#define SGN_ALL_PARTITIONS UINT32_MAX
+SGN_API void sgn_request_fence_force(struct sgn_request *request, uint32_t partition);
+/* Witnesses of a partition's group: 1, 3 or 5. */
+SGN_API void sgn_request_group_size(struct sgn_request *request, uint32_t witnesses);
+
 /* Settings of the operation begun last; they have no meaning before one. */
+
+/* How fresh a get, stat or list must be; without it the client's option `read`.
+ *   eventual  what one replica has committed (ordered bucket), or r copies merged (available).
+ *   session   at least what sgn_request_set_at_least names; without one it is as eventual.
+ *   strong    what was true at some moment between start and outcome, whoever wrote it: ordered
+ *             buckets only, SGN_ERR_NOT_STRONG elsewhere, never silently weaker. */
 SGN_API void sgn_request_set_read(struct sgn_request *request, enum sgn_read_mode mode);
+/* A session read: the answer's version is this one of the same key or a later one. The version is
+ * that of an earlier result, this client's or another's. */
+SGN_API void sgn_request_set_at_least(struct sgn_request *request,
+                                      const struct sgn_key_version *version);
+/* SGN_ERR_INVALID if the text is no version. */
+SGN_API int sgn_request_set_at_least_text(struct sgn_request *request, const char *version);
+/* A put or del only if the key is absent: never written, or deleted. */
+SGN_API void sgn_request_set_if_absent(struct sgn_request *request);
+/* A put or del only if the key's version is exactly this; that of a key never written or deleted
+ * (known from a get that ended with SGN_ERR_NOT_FOUND) will do too. */
+SGN_API void sgn_request_set_if_version(struct sgn_request *request,
+                                        const struct sgn_key_version *version);
+/* SGN_ERR_INVALID if the text is no version. */
+SGN_API int sgn_request_set_if_version_text(struct sgn_request *request, const char *version);
+/* Asks a get or stat of an ordered bucket for an account of how it was served:
+ * sgn_request_explanation. */
+SGN_API void sgn_request_set_explain(struct sgn_request *request);
 /* R of a get or W of a put for this request; 0: the bucket's. */
 SGN_API void sgn_request_set_copies(struct sgn_request *request, uint32_t copies);
 /* What the writer has read: sgn_request_context of that read. An empty context overwrites nothing:
@@ -345,29 +430,45 @@ SGN_API int sgn_request_err(const struct sgn_request *request);
 /* What went wrong, with bucket, key and node, as one sentence; "" after success. */
 SGN_API const char *sgn_request_error(const struct sgn_request *request);
 
-/* Get: the newest value; status: the JSON text. Empty otherwise. */
+/* Get: the newest value, in an ordered bucket the only one; status: the JSON text. Empty
+ * otherwise. */
 SGN_API struct sgn_bytes sgn_request_value(const struct sgn_request *request);
 
-/* Get and stat: every concurrent value, the newest first. SGN_ERR_INVALID past the last. */
+/* Get and stat: every concurrent value, the newest first; an ordered bucket has one or none.
+ * SGN_ERR_INVALID past the last. */
 #define SGN_DOT_TEXT_BYTES 48
 struct sgn_value_info {
     size_t struct_bytes;
     struct sgn_bytes value;       /* Empty after stat. */
     uint64_t value_bytes;         /* The size, after stat too. */
     uint64_t written_ms;          /* Since 1970, by the clock of the node that took the write. */
-    char dot[SGN_DOT_TEXT_BYTES]; /* "node.generation:counter": the name of this one write. */
+    char dot[SGN_DOT_TEXT_BYTES]; /* "node.generation:counter": the name of this one write; of an
+                                     ordered bucket "node.incarnation:rev". */
 };
 SGN_API uint32_t sgn_request_sibling_count(const struct sgn_request *request);
 SGN_API int sgn_request_sibling(const struct sgn_request *request,
                                 uint32_t index,
                                 struct sgn_value_info *info);
 
-/* What a get, stat, put or del has seen, to be given to a later put or del of the same key. */
+/* Available bucket: what a get, stat, put or del has seen, to be given to a later put or del of the
+ * same key. */
 SGN_API struct sgn_bytes sgn_request_context(const struct sgn_request *request);
 /* The same as text: letters, digits, '-' and '_'. "" for the empty context. */
 SGN_API const char *sgn_request_context_text(const struct sgn_request *request);
-/* Get and stat: names exactly this state of the key, 16 hex digits; equal states, equal text. */
+/* Names exactly this state of the key; equal states, equal text. Ordered bucket: the text of
+ * sgn_request_key_version. Available bucket, get and stat: 16 hex digits. */
 SGN_API const char *sgn_request_version(const struct sgn_request *request);
+/* Ordered bucket: the version that a get or stat found (also when the key is not there), that a put
+ * or del made, or met when it was rejected. SGN_ERR_NOT_ORDERED if the outcome has none. */
+SGN_API int sgn_request_key_version(const struct sgn_request *request,
+                                    struct sgn_key_version *version);
+/* Of a put or del without verdict (SGN_ERR_UNKNOWN, or SGN_ERR_CANCELLED after it was sent): text
+ * for sgn_request_resolve, one word of letters, digits, '-' and '_' that may be kept anywhere and
+ * used by any client of the ring. "" otherwise. */
+SGN_API const char *sgn_request_token(const struct sgn_request *request);
+/* JSON text of sgn_request_set_explain: replica, witnesses asked and their answers, path, version
+ * and time in each stage. Empty if it was not asked for, or the bucket is available. */
+SGN_API struct sgn_bytes sgn_request_explanation(const struct sgn_request *request);
 
 /* List. */
 struct sgn_item_info {
@@ -434,6 +535,54 @@ struct sgn_location {
     uint32_t homes[8]; /* Node ids, the preferred first. */
 };
 SGN_API int sgn_request_location(const struct sgn_request *request, struct sgn_location *location);
+
+/* Map. Witnesses are named by the number that the ring gave them. */
+struct sgn_map_info {
+    size_t struct_bytes;
+    uint32_t version;
+    uint32_t partition_count;
+    uint32_t group_size; /* Wanted; a smaller fleet has groups of one. */
+    uint32_t witness_count;
+};
+struct sgn_witness_info {
+    size_t struct_bytes;
+    uint32_t id;
+    uint32_t incarnation; /* 0: not heard of yet. */
+    uint32_t groups;      /* Partitions it is a witness of. */
+    int is_leaving;
+    char address[64];
+};
+enum sgn_replica_state {
+    SGN_REPLICA_IN_SYNC = 0,
+    SGN_REPLICA_CATCHING_UP = 1,
+    SGN_REPLICA_OUT = 2
+};
+struct sgn_replica_info {
+    uint32_t node;
+    enum sgn_replica_state state;
+    int is_new; /* Of the set that stays. */
+    int is_old; /* Of the set that a move leaves behind; only while it goes on. */
+};
+struct sgn_partition_info {
+    size_t struct_bytes;
+    uint32_t epoch;
+    int is_moving;
+    uint32_t fence_count; /* Earlier epochs whose witnesses are not known to have moved on. */
+    uint32_t replica_count;
+    uint32_t group_count;
+    struct sgn_replica_info replicas[14]; /* The preferred first. */
+    uint32_t group[5];                    /* Witnesses. */
+};
+SGN_API int sgn_request_map_info(const struct sgn_request *request, struct sgn_map_info *info);
+/* index < witness_count, in the order they came. */
+SGN_API int sgn_request_witness(const struct sgn_request *request,
+                                uint32_t index,
+                                struct sgn_witness_info *info);
+SGN_API int sgn_request_partition(const struct sgn_request *request,
+                                  uint32_t partition,
+                                  struct sgn_partition_info *info);
+/* After sgn_request_witness_add: the number it got; 0 otherwise. */
+SGN_API uint32_t sgn_request_witness_id(const struct sgn_request *request);
 
 /* How the request went; also of one that failed. */
 struct sgn_receipt {
