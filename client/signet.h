@@ -1,4 +1,5 @@
-/* client/signet.h - the C client of Signet, and the only header it installs.
+/* client/signet.h - the C client of Signet: the one header to include. It ends by including
+ * signet_ring.h, what concerns the ring's shape.
  *
  *   struct sgn_options *options = sgn_options_create();
  *   struct sgn_client *client = NULL;
@@ -131,8 +132,9 @@ SGN_API int sgn_err_is_retriable(int err);
 
 /* Names one state of one key of an ordered bucket. Every change of the key makes a new one, and
  * none ever recurs: a write on condition of a version that is not the key's any more is rejected,
- * also when the key has the same value again. Plain memory without pointers: copy and keep it as you
- * like. A version is of use with the key it came from; with another one it merely never matches. */
+ * also when the key has the same value again. Plain memory without pointers: copy and keep it as
+ * you like. A version is of use with the key it came from; with another one it merely never
+ * matches. */
 struct sgn_key_version {
     unsigned char opaque[28];
 };
@@ -278,19 +280,20 @@ SGN_API void sgn_request_stat(struct sgn_request *request,
                               struct sgn_bytes key);
 /* The value is borrowed until the request is done.
  *
- * Ordered bucket: the value takes the key's next version (sgn_request_key_version). With a condition
- * (sgn_request_set_if_absent, _set_if_version) there are exactly three results:
+ * Ordered bucket: the value takes the key's next version (sgn_request_key_version). With a
+ * condition (sgn_request_set_if_absent, _set_if_version) there are exactly three results:
  *   SGN_OK             applied; the version it made.
  *   SGN_ERR_CONDITION  rejected: it was not applied and never will be; the version it met.
  *   SGN_ERR_UNKNOWN    nobody could say within the time; sgn_request_token, to be asked later with
  *                      sgn_request_resolve.
  * All tries of a request carry one id, so the change is made once whatever is lost or repeated on
  * the way, and a try is never told of another's success as a rejection. SGN_ERR_FENCED,
- * SGN_ERR_UNAVAILABLE: too few nodes or witnesses, and the sentence names them; nothing was written.
+ * SGN_ERR_UNAVAILABLE: too few nodes or witnesses, and the sentence names them; nothing was
+ * written.
  *
  * Available bucket: without a context the put overwrites all values its coordinator holds; with one
- * (sgn_request_set_context) only what the context has seen, and values written meanwhile stay beside
- * it as siblings. A condition is refused with SGN_ERR_NOT_ORDERED.
+ * (sgn_request_set_context) only what the context has seen, and values written meanwhile stay
+ * beside it as siblings. A condition is refused with SGN_ERR_NOT_ORDERED.
  *
  * In both a put that ends with SGN_ERR_UNKNOWN may or may not have been kept. Any other error but
  * SGN_ERR_CANCELLED: nothing was written. */
@@ -298,17 +301,17 @@ SGN_API void sgn_request_put(struct sgn_request *request,
                              struct sgn_bytes bucket,
                              struct sgn_bytes key,
                              struct sgn_bytes value);
-/* As put, with or without a condition. SGN_OK also when there was nothing; in an ordered bucket that
- * makes no new version. */
+/* As put, with or without a condition. SGN_OK also when there was nothing; in an ordered bucket
+ * that makes no new version. */
 SGN_API void sgn_request_del(struct sgn_request *request,
                              struct sgn_bytes bucket,
                              struct sgn_bytes key);
 /* What became of a write that ended with SGN_ERR_UNKNOWN (or was cancelled): `token` is its
- * sgn_request_token. SGN_OK: it was applied, and made sgn_request_key_version. SGN_ERR_CONDITION: it
- * was rejected, having met that version. SGN_ERR_VOID: it took no effect, and from this answer on it
- * never will. SGN_ERR_UNKNOWN: it is too long ago to tell. Other errors: ask again. In an available
- * bucket nothing is remembered: SGN_ERR_NOT_ORDERED. SGN_ERR_INVALID at once if the text is no
- * token. */
+ * sgn_request_token. SGN_OK: it was applied, and made sgn_request_key_version. SGN_ERR_CONDITION:
+ * it was rejected, having met that version. SGN_ERR_VOID: it took no effect, and from this answer
+ * on it never will. SGN_ERR_UNKNOWN: it is too long ago to tell. Other errors: ask again. In an
+ * available bucket nothing is remembered: SGN_ERR_NOT_ORDERED. SGN_ERR_INVALID at once if the text
+ * is no token. */
 SGN_API int sgn_request_resolve(struct sgn_request *request, const char *token);
 /* One page of the keys that begin with prefix, in byte order. A page may hold fewer keys than the
  * limit, or none, before the end: go on from sgn_request_list_after until sgn_request_list_end. */
@@ -332,33 +335,11 @@ SGN_API void sgn_request_bucket_delete(struct sgn_request *request, struct sgn_b
 SGN_API void sgn_request_bucket_list(struct sgn_request *request);
 /* JSON of one node's view, as the value. node 0: any. */
 SGN_API void sgn_request_status(struct sgn_request *request, uint32_t node);
-/* The shape of the ring, asked of a node: sgn_request_ring_info, _node, _homes. */
-SGN_API void sgn_request_ring(struct sgn_request *request);
-/* Where a key lives: sgn_request_location. The key need not exist. */
-SGN_API void sgn_request_locate(struct sgn_request *request,
-                                struct sgn_bytes bucket,
-                                struct sgn_bytes key);
 
 #ifndef SGN_READ_MODE_DEFINED
 #define SGN_READ_MODE_DEFINED
 enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRONG = 2 };
 #endif
-
-/* The map: each partition's epoch, replicas with their states, and witnesses, as the ring's nodes
- * have agreed on them; asked of `node`, 0: any. sgn_request_map_info, _witness, _partition. */
-SGN_API void sgn_request_map(struct sgn_request *request, uint32_t node);
-/* Changes of the map, for operators. SGN_ERR_UNKNOWN: it may come about yet; look at the map.
- * A witness that listens at `address` becomes a member of the fleet: sgn_request_witness_id. */
-SGN_API void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes address);
-/* It leaves its groups, and the fleet when it is in none any more. */
-SGN_API void sgn_request_witness_drop(struct sgn_request *request, uint32_t witness);
-/* Ordered writes of a partition (SGN_ALL_PARTITIONS: all) wait no longer for witnesses or nodes of
- * an earlier epoch that cannot be reached. The risk is the operator's: if one of those still runs
- * and answers, a strong read there may miss writes made from now on. */
-#define SGN_ALL_PARTITIONS UINT32_MAX
-SGN_API void sgn_request_fence_force(struct sgn_request *request, uint32_t partition);
-/* Witnesses of a partition's group: 1, 3 or 5. */
-SGN_API void sgn_request_group_size(struct sgn_request *request, uint32_t witnesses);
 
 /* Settings of the operation begun last; they have no meaning before one. */
 
@@ -497,93 +478,6 @@ SGN_API int sgn_request_bucket_info(const struct sgn_request *request,
                                     uint32_t index,
                                     struct sgn_bucket_info *info);
 
-/* Ring. */
-struct sgn_ring_info {
-    size_t struct_bytes;
-    char name[64];
-    uint32_t epoch;
-    uint32_t partition_count;
-    uint32_t replica_count;
-    uint32_t node_count;
-};
-struct sgn_node_info {
-    size_t struct_bytes;
-    uint32_t id;
-    uint32_t weight;
-    uint32_t zone;
-    uint32_t slots; /* Replica places of partitions it holds, of partition_count * replica_count. */
-    uint32_t first; /* Partitions it is the first home of. */
-    char address[64];
-};
-SGN_API int sgn_request_ring_info(const struct sgn_request *request, struct sgn_ring_info *info);
-/* index < node_count, in the order of ids. */
-SGN_API int sgn_request_node(const struct sgn_request *request,
-                             uint32_t index,
-                             struct sgn_node_info *info);
-/* Ids of the nodes that hold a partition, the preferred first. Returns how many were written. */
-SGN_API uint32_t sgn_request_homes(const struct sgn_request *request,
-                                   uint32_t partition,
-                                   uint32_t *nodes,
-                                   uint32_t nodes_max);
-
-/* Locate. */
-struct sgn_location {
-    size_t struct_bytes;
-    uint64_t hash;
-    uint32_t partition;
-    uint32_t home_count;
-    uint32_t homes[8]; /* Node ids, the preferred first. */
-};
-SGN_API int sgn_request_location(const struct sgn_request *request, struct sgn_location *location);
-
-/* Map. Witnesses are named by the number that the ring gave them. */
-struct sgn_map_info {
-    size_t struct_bytes;
-    uint32_t version;
-    uint32_t partition_count;
-    uint32_t group_size; /* Wanted; a smaller fleet has groups of one. */
-    uint32_t witness_count;
-};
-struct sgn_witness_info {
-    size_t struct_bytes;
-    uint32_t id;
-    uint32_t incarnation; /* 0: not heard of yet. */
-    uint32_t groups;      /* Partitions it is a witness of. */
-    int is_leaving;
-    char address[64];
-};
-enum sgn_replica_state {
-    SGN_REPLICA_IN_SYNC = 0,
-    SGN_REPLICA_CATCHING_UP = 1,
-    SGN_REPLICA_OUT = 2
-};
-struct sgn_replica_info {
-    uint32_t node;
-    enum sgn_replica_state state;
-    int is_new; /* Of the set that stays. */
-    int is_old; /* Of the set that a move leaves behind; only while it goes on. */
-};
-struct sgn_partition_info {
-    size_t struct_bytes;
-    uint32_t epoch;
-    int is_moving;
-    uint32_t fence_count; /* Earlier epochs whose witnesses are not known to have moved on. */
-    uint32_t replica_count;
-    uint32_t group_count;
-    struct sgn_replica_info replicas[14]; /* The preferred first. */
-    uint32_t group[5];                    /* Witnesses. */
-};
-SGN_API int sgn_request_map_info(const struct sgn_request *request, struct sgn_map_info *info);
-/* index < witness_count, in the order they came. */
-SGN_API int sgn_request_witness(const struct sgn_request *request,
-                                uint32_t index,
-                                struct sgn_witness_info *info);
-SGN_API int sgn_request_partition(const struct sgn_request *request,
-                                  uint32_t partition,
-                                  struct sgn_partition_info *info);
-/* After sgn_request_witness_add: the number it got; 0 otherwise. */
-SGN_API uint32_t sgn_request_witness_id(const struct sgn_request *request);
-
 /* How the request went; also of one that failed. */
 struct sgn_receipt {
     size_t struct_bytes;
@@ -598,5 +492,7 @@ SGN_API void sgn_request_receipt(const struct sgn_request *request, struct sgn_r
 #ifdef __cplusplus
 }
 #endif
+
+#include "signet_ring.h" /* IWYU pragma: export */
 
 #endif

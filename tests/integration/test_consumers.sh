@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the client library into an empty folder and builds against it as others would:
 # pkg-config, pkg-config with the static archive, CMake, C++17; runs what was built; and compares
-# what the shared library exports with what signet.h declares.
+# what the shared library exports with what the headers declare.
 # Usage: test_consumers.sh BUILD_DIR
 set -euo pipefail
 
@@ -28,11 +28,11 @@ else
 fi
 strict="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror $extra"
 
-# 1. Exported symbols: exactly the functions of signet.h.
+# 1. Exported symbols: exactly the functions of signet.h and signet_ring.h.
 nm -D --defined-only "$libdir/libsignet.so" | awk '$2 ~ /^[TDBRVW]$/ {print $3}' |
     grep -v '^SIGNET_' | sed 's/@.*//' | { if [ -n "$extra" ]; then grep '^sgn_'; else cat; fi; } |
     sort -u >"$work/exported"
-grep -o '^SGN_API [^(]*(' "$prefix/include/signet.h" | sed 's/($//; s/.*[ *]//' |
+grep -ho '^SGN_API [^(]*(' "$prefix/include/signet.h" "$prefix/include/signet_ring.h" | sed 's/($//; s/.*[ *]//' |
     sort -u >"$work/declared"
 [ "$(wc -l <"$work/declared")" -gt 60 ] || fail "signet.h was not understood"
 diff -u "$work/declared" "$work/exported" || fail "exports differ from signet.h"
