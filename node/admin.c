@@ -1,86 +1,18 @@
 #include "node/admin.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
 
+#include "node/http.h"
 #include "node/prometheus.h"
 #include "node/status.h"
-#include "ring/net/address.h"
-
-#define HEADERS_BYTES_MAX 8192
-#define BODY_BYTES_MAX    1024
-#define TIMEOUT_S         10
-#define METHODS_ALL                                                                                \
-    (EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |     \
-     EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH)
 
 struct sgn_admin {
     struct sgn_driver *driver;
-    struct evhttp *http;
-    char address[SGN_ADDRESS_TEXT_BYTES];
+    struct sgn_http *http;
 };
-
-static void reply(struct evhttp_request *request, int code, const char *type, struct evbuffer *body)
-{
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    (void)evhttp_add_header(headers, "Content-Type", type);
-    (void)evhttp_add_header(headers, "Cache-Control", "no-store");
-    (void)evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-    if (code >= 400 && code != 503) {
-        (void)evhttp_add_header(headers, "Connection", "close");
-    }
-    evhttp_send_reply(request, code, NULL, body);
-}
-
-static void reply_text(struct evhttp_request *request, int code, const char *text)
-{
-    struct evbuffer *body = evbuffer_new();
-    if (body != NULL) {
-        (void)evbuffer_add_printf(body, "%s\n", text);
-    }
-    reply(request, code, "text/plain; charset=utf-8", body);
-    if (body != NULL) {
-        evbuffer_free(body);
-    }
-}
-
-/* The library takes some requests that no honest program sends (ambiguous lengths, no Host); what
- * cannot be read in one way only is refused. */
-static const char *oddity(struct evhttp_request *request)
-{
-    const char *uri = evhttp_request_get_uri(request);
-    uint32_t hosts = 0;
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-    struct evkeyval *header = NULL;
-    TAILQ_FOREACH(header, headers, next)
-    {
-        hosts += strcasecmp(header->key, "Host") == 0;
-        if (strcasecmp(header->key, "Transfer-Encoding") == 0) {
-            return "a GET with a body is not taken here";
-        }
-        if (strcasecmp(header->key, "Content-Length") == 0 && strcmp(header->value, "0") != 0) {
-            return "a GET with a body is not taken here";
-        }
-    }
-    if (uri == NULL || uri[0] != '/' || uri[1] == '/') {
-        return "the request must name a path such as /status";
-    }
-    if (hosts > 1) {
-        return "more than one Host header";
-    }
-    return evbuffer_get_length(evhttp_request_get_input_buffer(request)) > 0
-               ? "a GET with a body is not taken here"
-               : NULL;
-}
 
 static void serve_health(struct sgn_admin *admin, struct evhttp_request *request, const char *which)
 {
@@ -94,18 +26,18 @@ static void serve_health(struct sgn_admin *admin, struct evhttp_request *request
                    verdict.word,
                    verdict.reason[0] != '\0' ? ": " : "",
                    verdict.reason);
-    reply_text(request, good ? 200 : 503, text);
+    sgn_http_text(request, good ? 200 : 503, text);
 }
 
 static void serve_metrics(struct sgn_admin *admin, struct evhttp_request *request)
 {
     struct evbuffer *body = evbuffer_new();
     if (body == NULL) {
-        reply_text(request, 503, "out of memory");
+        sgn_http_text(request, 503, "out of memory");
         return;
     }
     sgn_prometheus_write(admin->driver, body);
-    reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", body);
+    sgn_http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", body);
     evbuffer_free(body);
 }
 
@@ -115,10 +47,10 @@ static void serve_status(struct sgn_admin *admin, struct evhttp_request *request
     char *json = sgn_status_json(admin->driver, &bytes);
     struct evbuffer *body = evbuffer_new();
     if (json == NULL || body == NULL) {
-        reply_text(request, 503, "out of memory");
+        sgn_http_text(request, 503, "out of memory");
     } else {
         (void)evbuffer_add(body, json, bytes);
-        reply(request, 200, "application/json", body);
+        sgn_http_reply(request, 200, "application/json", body);
     }
     free(json);
     if (body != NULL) {
@@ -126,25 +58,11 @@ static void serve_status(struct sgn_admin *admin, struct evhttp_request *request
     }
 }
 
-static void serve(struct evhttp_request *request, void *user)
+static void serve(struct evhttp_request *request, const char *path, void *user)
 {
     struct sgn_admin *admin = user;
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_GET) {
-        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET");
-        reply_text(request, 405, "only GET is taken here");
-        return;
-    }
-    const char *odd = oddity(request);
-    if (odd != NULL) {
-        reply_text(request, 400, odd);
-        return;
-    }
-    char path[64];
-    const char *uri = evhttp_request_get_uri(request);
-    (void)snprintf(path, sizeof(path), "%.*s", (int)strnlen(uri, sizeof(path)), uri);
-    path[strcspn(path, "?")] = '\0';
     if (strcmp(path, "/health/live") == 0) {
-        reply_text(request, 200, "alive");
+        sgn_http_text(request, 200, "alive");
     } else if (strcmp(path, "/health/ready") == 0) {
         serve_health(admin, request, "ready");
     } else if (strcmp(path, "/health/cluster") == 0) {
@@ -154,25 +72,9 @@ static void serve(struct evhttp_request *request, void *user)
     } else if (strcmp(path, "/status") == 0) {
         serve_status(admin, request);
     } else {
-        reply_text(
+        sgn_http_text(
             request, 404, "there are /health/live /health/ready /health/cluster /metrics /status");
     }
-}
-
-/* The library wants host and port apart. */
-static struct evhttp_bound_socket *bind_address(struct evhttp *http, const char *address)
-{
-    char host[SGN_ADDRESS_TEXT_BYTES];
-    struct sgn_address parsed;
-    if (sgn_address_parse(address, &parsed, NULL) != SGN_OK) {
-        errno = EINVAL;
-        return NULL;
-    }
-    const char *colon = strrchr(address, ':');
-    const char *begin = address[0] == '[' ? address + 1 : address;
-    const char *end = address[0] == '[' ? colon - 1 : colon;
-    (void)snprintf(host, sizeof(host), "%.*s", (int)(end - begin), begin);
-    return evhttp_bind_socket_with_handle(http, host, sgn_address_port(&parsed));
 }
 
 enum sgn_err sgn_admin_create(struct sgn_driver *driver,
@@ -184,47 +86,27 @@ enum sgn_err sgn_admin_create(struct sgn_driver *driver,
 {
     struct sgn_admin *made = calloc(1, sizeof(*made));
     *admin = NULL;
-    if (made != NULL) {
-        made->driver = driver;
-        made->http = evhttp_new(base);
-    }
-    if (made == NULL || made->http == NULL) {
+    if (made == NULL) {
         (void)snprintf(error, error_bytes, "out of memory");
-        free(made);
         return SGN_ERR_NOMEM;
     }
-    evhttp_set_allowed_methods(made->http,
-                               METHODS_ALL); /* The others get a clear 405, not a 501. */
-    evhttp_set_max_headers_size(made->http, HEADERS_BYTES_MAX);
-    evhttp_set_max_body_size(made->http, BODY_BYTES_MAX);
-    evhttp_set_timeout(made->http, TIMEOUT_S);
-    evhttp_set_gencb(made->http, serve, made);
-    errno = 0;
-    struct evhttp_bound_socket *socket = bind_address(made->http, address);
-    if (socket == NULL) {
-        enum sgn_err err = errno == EADDRINUSE ? SGN_ERR_IN_USE : SGN_ERR_CONFIG;
-        (void)snprintf(error,
-                       error_bytes,
-                       "the admin address %s cannot be bound: %s",
-                       address,
-                       strerror(errno));
-        sgn_admin_destroy(made);
+    made->driver = driver;
+    enum sgn_err err = sgn_http_create(base, address, serve, made, &made->http, error, error_bytes);
+    if (err != SGN_OK) {
+        free(made);
         return err;
     }
-    struct sgn_address bound = {.count = sizeof(bound.at)};
-    (void)getsockname(evhttp_bound_socket_get_fd(socket), &bound.at.any, &bound.count);
-    sgn_address_format(&bound, made->address);
     *admin = made;
     return SGN_OK;
 }
 
 void sgn_admin_destroy(struct sgn_admin *admin)
 {
-    evhttp_free(admin->http);
+    sgn_http_destroy(admin->http);
     free(admin);
 }
 
 const char *sgn_admin_address(const struct sgn_admin *admin)
 {
-    return admin->address;
+    return sgn_http_address(admin->http);
 }

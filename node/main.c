@@ -14,6 +14,7 @@
 #include "node/driver.h"
 #include "node/log.h"
 #include "node/options.h"
+#include "node/ready_file.h"
 #include "node/version.h"
 #include "ring/core/check.h"
 
@@ -143,43 +144,27 @@ static void raise_file_limit(const struct sgn_config *config)
     }
 }
 
-/* Whole or not at all: whoever waits for the file never reads half of it. */
 static bool ready_file_write(const struct node *node)
 {
+    char listen[SGN_ADDRESS_TEXT_BYTES];
+    char text[SGN_READY_TEXT_BYTES];
     const char *path = node->config.ready_file;
-    char part[SGN_PATH_BYTES_MAX + 8];
-    if (path[0] == '\0') {
-        return true;
-    }
-    (void)snprintf(part, sizeof(part), "%s.part", path);
-    FILE *file = fopen(part, "we");
-    bool good = file != NULL;
-    if (good) {
-        char listen[SGN_ADDRESS_TEXT_BYTES];
-        sgn_address_format(sgn_listener_address(node->driver->listener), listen);
-        good = fprintf(file,
-                       "pid=%ld\nnode=%u\nlisten=%s\nadmin=%s\n",
-                       (long)getpid(),
-                       node->config.id,
-                       listen,
-                       node->admin != NULL ? sgn_admin_address(node->admin) : "off") > 0;
-        good = fclose(file) == 0 && good;
-        good = good && rename(part, path) == 0;
-    }
-    if (!good) {
+    sgn_address_format(sgn_listener_address(node->driver->listener), listen);
+    (void)snprintf(text,
+                   sizeof(text),
+                   "pid=%ld\nnode=%u\nlisten=%s\nadmin=%s\n",
+                   (long)getpid(),
+                   node->config.id,
+                   listen,
+                   node->admin != NULL ? sgn_admin_address(node->admin) : "off");
+    if (!sgn_ready_file_write(path, text)) {
         (void)fprintf(stderr,
                       "signet-node: the ready file %s cannot be written: %s\n",
                       path,
                       strerror(errno));
+        return false;
     }
-    return good;
-}
-
-static void ready_file_remove(const struct sgn_config *config)
-{
-    if (config->ready_file[0] != '\0') {
-        (void)unlink(config->ready_file);
-    }
+    return true;
 }
 
 static bool start(struct node *node)
@@ -235,7 +220,7 @@ static int stop(struct node *node)
     if (signal_fd >= 0) {
         (void)close(signal_fd);
     }
-    ready_file_remove(&node->config);
+    sgn_ready_file_remove(node->config.ready_file);
     return status;
 }
 
@@ -243,7 +228,8 @@ static int run(struct node *node)
 {
     sgn_log_set_node(node->config.id);
     sgn_log_set_level((enum sgn_log_level)node->config.log_level);
-    ready_file_remove(&node->config); /* One left by a kill must not tell that we are ready. */
+    sgn_ready_file_remove(
+        node->config.ready_file); /* One left by a kill must not tell that we are ready. */
     raise_file_limit(&node->config);
     if (!start(node)) {
         (void)stop(node);

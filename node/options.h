@@ -14,36 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "node/option.h"
 #include "node/options_table.h"
 #include "ring/core/err.h"
 #include "ring/core/ring.h"
 
-#define SGN_PATH_BYTES_MAX        511u
 #define SGN_CONFIG_FILE_BYTES_MAX (1u << 20)
 #define SGN_CONFIG_ERROR_BYTES    2048u /* Holds every sentence. */
-
-enum sgn_option_type {
-    SGN_OPTION_UINT,    /* uint32_t */
-    SGN_OPTION_POWER,   /* uint32_t, a power of two */
-    SGN_OPTION_SIZE,    /* uint64_t bytes; K, M, G, T are powers of 1024 */
-    SGN_OPTION_TIME,    /* uint32_t ms; ms, s, m */
-    SGN_OPTION_ADDRESS, /* char[SGN_ADDRESS_BYTES_MAX + 1] */
-    SGN_OPTION_ADMIN,   /* the same, "" for off */
-    SGN_OPTION_PATH,    /* char[SGN_PATH_BYTES_MAX + 1] */
-    SGN_OPTION_NAME,    /* char[SGN_RING_NAME_BYTES_MAX + 1] */
-    SGN_OPTION_LEVEL,   /* uint32_t, enum sgn_log_level */
-    SGN_OPTION_SWITCH,  /* uint32_t, 1 for yes */
-};
-
-struct sgn_option {
-    const char *section;
-    const char *name;
-    enum sgn_option_type type;
-    uint32_t offset; /* Of the field in struct sgn_config or struct sgn_member. */
-    uint64_t least, most;
-    const char *fallback;
-    const char *text;
-};
 
 enum sgn_option_index {
 #define SGN_OPTION_INDEX(section, name, ...) SGN_OPTION_##section##_##name,
@@ -118,18 +95,8 @@ void sgn_config_ring(const struct sgn_config *config, struct sgn_ring *ring);
 /* The member of that id, or NULL. */
 const struct sgn_config_member *sgn_config_member(const struct sgn_config *config, uint32_t id);
 
-/* "a whole number from 1 to 7": what an option takes. */
-#define SGN_ALLOWED_BYTES 128u
-void sgn_option_allowed(const struct sgn_option *option, char text[SGN_ALLOWED_BYTES]);
-
-/* Whether two configs have the same value for an option. */
-bool sgn_option_same(const struct sgn_option *option,
-                     const struct sgn_config *a,
-                     const struct sgn_config *b);
-
 /* --help as plain text, --man as a man(7) page. */
 void sgn_options_help(struct sgn_sink *text);
 void sgn_options_man(struct sgn_sink *text);
-#define SGN_OPTIONS_TEXT_BYTES 32768u
 
 #endif

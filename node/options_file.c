@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,47 +85,9 @@ static enum sgn_err line_take(struct sgn_loader *loader, char *line, char sectio
     return sgn_loader_set(loader, section, name, trim(equals + 1));
 }
 
-/* The whole file with a NUL behind it, to be freed; NULL with the sentence written. */
-static char *file_read(struct sgn_loader *loader, size_t *bytes)
-{
-    const char *path = loader->config->file;
-    FILE *file = fopen(path, "rbe");
-    if (file == NULL) {
-        (void)snprintf(
-            loader->error, SGN_CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path, strerror(errno));
-        return NULL;
-    }
-    char *text = malloc(SGN_CONFIG_FILE_BYTES_MAX + 2);
-    if (text == NULL) {
-        (void)snprintf(loader->error, SGN_CONFIG_ERROR_BYTES, "%s: out of memory", path);
-        (void)fclose(file);
-        return NULL;
-    }
-    errno = 0;
-    *bytes = fread(text, 1, SGN_CONFIG_FILE_BYTES_MAX + 1, file);
-    const char *wrong = NULL;
-    if (ferror(file) != 0) {
-        wrong = strerror(errno);
-    } else if (*bytes > SGN_CONFIG_FILE_BYTES_MAX) {
-        wrong = "larger than 1 MiB, which no configuration is";
-    } else if (memchr(text, '\0', *bytes) != NULL) {
-        wrong = "holds a zero byte; it is no text file";
-    }
-    (void)fclose(file);
-    if (wrong != NULL) {
-        (void)snprintf(
-            loader->error, SGN_CONFIG_ERROR_BYTES, "%s: cannot be read: %s", path, wrong);
-        free(text);
-        return NULL;
-    }
-    text[*bytes] = '\0';
-    return text;
-}
-
 enum sgn_err sgn_loader_file(struct sgn_loader *loader)
 {
-    size_t bytes = 0;
-    char *text = file_read(loader, &bytes);
+    char *text = sgn_config_file_read(loader->config->file, loader->error, SGN_CONFIG_ERROR_BYTES);
     if (text == NULL) {
         return SGN_ERR_CONFIG;
     }

@@ -1,72 +1,12 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "node/options.h"
 
-__attribute__((format(printf, 2, 3))) static void put(struct sgn_sink *text,
-                                                      const char *format,
-                                                      ...)
-{
-    char line[2048];
-    va_list args;
-    va_start(args, format);
-    int count = vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    if (count < 0 || count >= (int)sizeof(line)) {
-        text->full = true;
-        return;
-    }
-    sgn_sink_put(text, line, (size_t)count);
-}
-
-/* Words of `words`, each line indented and at most 92 columns. */
-static void put_wrapped(struct sgn_sink *text, const char *words)
-{
-    size_t column = 0;
-    while (*words != '\0') {
-        size_t count = strcspn(words, " ");
-        if (column == 0 || column + 1 + count > 84) {
-            put(text, "%s        ", column == 0 ? "" : "\n");
-            column = 0;
-        }
-        put(text, "%s%.*s", column == 0 ? "" : " ", (int)count, words);
-        column += count + 1;
-        words += count;
-        words += strspn(words, " ");
-    }
-    put(text, "\n");
-}
-
-static void dashed(const char *name, char out[64])
-{
-    (void)snprintf(out, 64, "%s", name);
-    for (char *c = strchr(out, '_'); c != NULL; c = strchr(out, '_')) {
-        *c = '-';
-    }
-}
-
-static void help_option(struct sgn_sink *text, const struct sgn_option *option, const char *prefix)
-{
-    char name[64];
-    char allowed[SGN_ALLOWED_BYTES];
-    dashed(option->name, name);
-    sgn_option_allowed(option, allowed);
-    put(text, "  --%s%s", prefix, name);
-    if (option->fallback == NULL) {
-        put(text, "  (must be given)\n");
-    } else if (option->fallback[0] != '\0') {
-        put(text, "  (default %s)\n", option->fallback);
-    } else {
-        put(text, "\n");
-    }
-    put_wrapped(text, option->text);
-    put(text, "        Takes %s.\n", allowed);
-}
-
 void sgn_options_help(struct sgn_sink *text)
 {
-    put(text,
+    sgn_text_put(
+        text,
         "signet-node - one node of a Signet ring: stores, replicates and serves.\n"
         "\n"
         "  signet-node --config FILE\n"
@@ -86,61 +26,30 @@ void sgn_options_help(struct sgn_sink *text)
         const struct sgn_option *option = &sgn_options[i];
         if (strcmp(section, option->section) != 0) {
             section = option->section;
-            put(text, "\n[%s]\n", section);
+            sgn_text_put(text, "\n[%s]\n", section);
         }
         char prefix[64] = "";
         if (strcmp(section, "node") != 0) {
             (void)snprintf(prefix, sizeof(prefix), "%s.", section);
         }
-        help_option(text, option, prefix);
+        sgn_option_help(text, option, prefix);
     }
-    put(text, "\n[member.ID], one for each member of the ring\n");
+    sgn_text_put(text, "\n[member.ID], one for each member of the ring\n");
     for (uint32_t i = 0; i < SGN_MEMBER_OPTION_COUNT; i++) {
-        help_option(text, &sgn_member_options[i], "member.ID.");
+        sgn_option_help(text, &sgn_member_options[i], "member.ID.");
     }
-    put(text,
+    sgn_text_put(
+        text,
         "\nSignals: TERM and INT finish what is under way and stop (again: stop at once); HUP "
         "reads\n"
         "log_level anew. Exit status: 0 stopped as asked, 1 could not start or go on, 2 wrong "
         "use.\n");
 }
 
-/* Backslashes and leading dots mean something to troff. */
-static void put_troff(struct sgn_sink *text, const char *words)
-{
-    for (; *words != '\0'; words++) {
-        if (*words == '-') {
-            put(text, "\\-");
-        } else if (*words == '\\') {
-            put(text, "\\e");
-        } else {
-            sgn_sink_put(text, words, 1);
-        }
-    }
-}
-
-static void man_option(struct sgn_sink *text, const struct sgn_option *option)
-{
-    char allowed[SGN_ALLOWED_BYTES];
-    sgn_option_allowed(option, allowed);
-    put(text, ".TP\n.B ");
-    put_troff(text, option->name);
-    put(text, "\n");
-    put_troff(text, option->text);
-    put(text, "\nTakes ");
-    put_troff(text, allowed);
-    if (option->fallback == NULL) {
-        put(text, "; must be given");
-    } else if (option->fallback[0] != '\0') {
-        put(text, "; default ");
-        put_troff(text, option->fallback);
-    }
-    put(text, ".\n");
-}
-
 void sgn_options_man(struct sgn_sink *text)
 {
-    put(text,
+    sgn_text_put(
+        text,
         ".\\\" Made by signet-node --man from the table of options; change that, not this.\n"
         ".TH SIGNET\\-NODE 8 \"\" \"Signet\" \"Signet\"\n"
         ".SH NAME\n"
@@ -168,15 +77,17 @@ void sgn_options_man(struct sgn_sink *text)
     for (uint32_t i = 0; i < SGN_OPTION_COUNT; i++) {
         if (strcmp(section, sgn_options[i].section) != 0) {
             section = sgn_options[i].section;
-            put(text, ".SS [%s]\n", section);
+            sgn_text_put(text, ".SS [%s]\n", section);
         }
-        man_option(text, &sgn_options[i]);
+        sgn_option_man(text, &sgn_options[i]);
     }
-    put(text, ".SS [member.ID]\nOne for each member of the ring, the same on all of them.\n");
+    sgn_text_put(text,
+                 ".SS [member.ID]\nOne for each member of the ring, the same on all of them.\n");
     for (uint32_t i = 0; i < SGN_MEMBER_OPTION_COUNT; i++) {
-        man_option(text, &sgn_member_options[i]);
+        sgn_option_man(text, &sgn_member_options[i]);
     }
-    put(text,
+    sgn_text_put(
+        text,
         ".SH EXAMPLE\n.nf\n"
         "[node]\nid = 1\nadmin = 127.0.0.1:7401\ndata = /var/lib/signet/1\n\n"
         "[ring]\nname = demo\n\n"

@@ -1,33 +1,14 @@
 #include "node/prometheus.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <event2/buffer.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "node/log.h"
+#include "node/prom_text.h"
 #include "node/status.h"
 #include "node/version.h"
-
-static void head(struct evbuffer *out, const char *name, const char *type, const char *help)
-{
-    (void)evbuffer_add_printf(
-        out, "# HELP signet_%s %s\n# TYPE signet_%s %s\n", name, help, name, type);
-}
-
-static void counter(struct evbuffer *out, const char *name, uint64_t value, const char *help)
-{
-    head(out, name, "counter", help);
-    (void)evbuffer_add_printf(out, "signet_%s %llu\n", name, (unsigned long long)value);
-}
-
-static void gauge(struct evbuffer *out, const char *name, uint64_t value, const char *help)
-{
-    head(out, name, "gauge", help);
-    (void)evbuffer_add_printf(out, "signet_%s %llu\n", name, (unsigned long long)value);
-}
 
 /* "SGN_ERR_NOT_FOUND" -> "not_found" */
 static void result_label(int err, char label[40])
@@ -43,7 +24,7 @@ static void result_label(int err, char label[40])
 
 static void write_requests(struct evbuffer *out, const struct sgn_metrics *metrics)
 {
-    head(out, "requests_total", "counter", "Requests answered, by operation and result.");
+    sgn_prom_head(out, "requests_total", "counter", "Requests answered, by operation and result.");
     for (uint32_t op = 0; op < SGN_METRIC_OP_COUNT; op++) {
         for (uint32_t code = 0; code < SGN_METRIC_ERRORS; code++) {
             if (metrics->results[op][code] > 0) {
@@ -57,10 +38,10 @@ static void write_requests(struct evbuffer *out, const struct sgn_metrics *metri
             }
         }
     }
-    head(out,
-         "request_duration_seconds",
-         "histogram",
-         "From the request taken to its answer queued.");
+    sgn_prom_head(out,
+                  "request_duration_seconds",
+                  "histogram",
+                  "From the request taken to its answer queued.");
     for (uint32_t op = 0; op < SGN_METRIC_OP_COUNT; op++) {
         const char *name = sgn_metric_op_names[op];
         uint64_t sum = 0;
@@ -91,114 +72,100 @@ static void write_engine(struct evbuffer *out, const struct sgn_driver *driver)
 {
     struct sgn_engine_counts c;
     sgn_engine_counts(driver->engine, &c);
-    counter(out, "coordinated_puts_total", c.puts, "Puts coordinated here.");
-    counter(out, "coordinated_gets_total", c.gets, "Gets coordinated here.");
-    counter(out, "coordinated_deletes_total", c.deletes, "Deletes coordinated here.");
-    counter(out, "coordinated_lists_total", c.lists, "List pages coordinated here.");
-    counter(out, "forwards_total", c.forwards, "Requests passed on to another node.");
-    counter(
+    sgn_prom_counter(out, "coordinated_puts_total", c.puts, "Puts coordinated here.");
+    sgn_prom_counter(out, "coordinated_gets_total", c.gets, "Gets coordinated here.");
+    sgn_prom_counter(out, "coordinated_deletes_total", c.deletes, "Deletes coordinated here.");
+    sgn_prom_counter(out, "coordinated_lists_total", c.lists, "List pages coordinated here.");
+    sgn_prom_counter(out, "forwards_total", c.forwards, "Requests passed on to another node.");
+    sgn_prom_counter(
         out, "busy_total", c.refused_busy, "Requests refused because a bounded queue was full.");
-    counter(out, "timeouts_total", c.timeouts, "Requests that ran out of time.");
-    counter(out, "unavailable_total", c.unavailable, "Requests refused for too few live nodes.");
-    counter(
+    sgn_prom_counter(out, "timeouts_total", c.timeouts, "Requests that ran out of time.");
+    sgn_prom_counter(
+        out, "unavailable_total", c.unavailable, "Requests refused for too few live nodes.");
+    sgn_prom_counter(
         out, "unknown_outcomes_total", c.unknown, "Writes whose outcome was not known in time.");
-    gauge(out, "hints", c.hints_held, "Values kept for other nodes.");
-    counter(out, "hints_written_total", c.hints_written, "Values taken in for other nodes.");
-    counter(out, "hints_delivered_total", c.hints_delivered, "Values handed to their home nodes.");
-    counter(
+    sgn_prom_gauge(out, "hints", c.hints_held, "Values kept for other nodes.");
+    sgn_prom_counter(
+        out, "hints_written_total", c.hints_written, "Values taken in for other nodes.");
+    sgn_prom_counter(
+        out, "hints_delivered_total", c.hints_delivered, "Values handed to their home nodes.");
+    sgn_prom_counter(
         out, "hints_dropped_total", c.hints_dropped, "Values not kept because hints_max is held.");
-    counter(out, "read_repairs_total", c.read_repairs, "Replicas mended after a read.");
-    counter(out, "tree_rounds_total", c.tree_rounds, "Comparisons of hash trees with a peer.");
-    counter(out, "tree_repairs_total", c.tree_repairs, "Keys mended after a comparison.");
-    gauge(out,
-          "divergent_partitions",
-          c.divergent_partitions,
-          "Partitions seen to differ in the last comparison with a live peer.");
-    gauge(out, "operations_in_flight", c.ops_in_flight, "Operations this node coordinates now.");
-    gauge(out, "keys_locked", c.keys_locked, "Keys with a write under way here.");
-    gauge(out, "peers_alive", c.peers_alive, "Peers heard within the suspicion time.");
+    sgn_prom_counter(out, "read_repairs_total", c.read_repairs, "Replicas mended after a read.");
+    sgn_prom_counter(
+        out, "tree_rounds_total", c.tree_rounds, "Comparisons of hash trees with a peer.");
+    sgn_prom_counter(out, "tree_repairs_total", c.tree_repairs, "Keys mended after a comparison.");
+    sgn_prom_gauge(out,
+                   "divergent_partitions",
+                   c.divergent_partitions,
+                   "Partitions seen to differ in the last comparison with a live peer.");
+    sgn_prom_gauge(
+        out, "operations_in_flight", c.ops_in_flight, "Operations this node coordinates now.");
+    sgn_prom_gauge(out, "keys_locked", c.keys_locked, "Keys with a write under way here.");
+    sgn_prom_gauge(out, "peers_alive", c.peers_alive, "Peers heard within the suspicion time.");
 }
 
 static void write_store(struct evbuffer *out, const struct sgn_driver *driver)
 {
     struct sgn_store_stats s;
     sgn_store_stats(driver->store, &s);
-    gauge(out, "store_writable", s.state == SGN_STORE_RUNNING, "1 when the store takes writes.");
-    gauge(out, "store_disk_bytes", s.disk_bytes, "Tables and blob files.");
-    gauge(out, "store_free_bytes", s.free_bytes, "Free space of the file system.");
-    gauge(out, "store_keys", s.keys_estimate, "Keys of the data family, an estimate.");
-    counter(out, "store_syncs_total", s.syncs, "Syncs of the write-ahead log.");
-    counter(out, "store_units_total", s.units, "Atomic units made durable.");
-    counter(out, "store_writes_total", s.writes, "Single writes in them.");
-    counter(out, "store_written_bytes_total", s.written_bytes, "Keys and values in them.");
-    counter(out, "store_corrupt_total", s.corrupt, "Reads that failed their checksum.");
-    counter(out, "store_refused_busy_total", s.refused_busy, "Units refused by a full queue.");
-    counter(out, "store_refused_full_total", s.refused_full, "Units refused by a full disk.");
-    gauge(out, "store_waiting_writes", s.waiting_writes, "Writes accepted and not yet reported.");
-    gauge(out, "store_waiting_reads", s.waiting_reads, "Reads accepted and not yet reported.");
+    sgn_prom_gauge(
+        out, "store_writable", s.state == SGN_STORE_RUNNING, "1 when the store takes writes.");
+    sgn_prom_gauge(out, "store_disk_bytes", s.disk_bytes, "Tables and blob files.");
+    sgn_prom_gauge(out, "store_free_bytes", s.free_bytes, "Free space of the file system.");
+    sgn_prom_gauge(out, "store_keys", s.keys_estimate, "Keys of the data family, an estimate.");
+    sgn_prom_counter(out, "store_syncs_total", s.syncs, "Syncs of the write-ahead log.");
+    sgn_prom_counter(out, "store_units_total", s.units, "Atomic units made durable.");
+    sgn_prom_counter(out, "store_writes_total", s.writes, "Single writes in them.");
+    sgn_prom_counter(out, "store_written_bytes_total", s.written_bytes, "Keys and values in them.");
+    sgn_prom_counter(out, "store_corrupt_total", s.corrupt, "Reads that failed their checksum.");
+    sgn_prom_counter(
+        out, "store_refused_busy_total", s.refused_busy, "Units refused by a full queue.");
+    sgn_prom_counter(
+        out, "store_refused_full_total", s.refused_full, "Units refused by a full disk.");
+    sgn_prom_gauge(
+        out, "store_waiting_writes", s.waiting_writes, "Writes accepted and not yet reported.");
+    sgn_prom_gauge(
+        out, "store_waiting_reads", s.waiting_reads, "Reads accepted and not yet reported.");
 }
 
 static void write_net(struct evbuffer *out, const struct sgn_driver *driver)
 {
     const struct sgn_wire_counts *w = sgn_wire_counts(driver->wire);
-    counter(out, "messages_received_total", w->messages_in, "Messages taken.");
-    counter(out, "messages_sent_total", w->messages_out, "Messages sent.");
-    counter(out, "received_bytes_total", w->bytes_in, "Bytes taken.");
-    counter(out, "sent_bytes_total", w->bytes_out, "Bytes sent.");
-    counter(out, "bad_input_total", w->bad_input, "Connections ended for what they sent.");
-    gauge(out, "connections", w->conns, "Connections, both ways.");
-    gauge(out, "clients", driver->clients, "Client connections.");
-    counter(out,
-            "connections_refused_total",
-            driver->metrics.sessions_refused,
-            "Connections not taken.");
-    counter(out,
-            "answers_dropped_total",
-            driver->metrics.replies_dropped,
-            "Answers whose connection had gone.");
-    counter(out,
-            "sends_failed_total",
-            driver->metrics.sends_failed,
-            "Messages to peers that could not be queued.");
-    gauge(out, "requests_in_flight", driver->call_count, "Requests under way here.");
-    gauge(out, "memory_used_bytes", driver->pool.bytes, "Memory of requests under way.");
-    counter(out, "memory_refused_total", driver->pool.refused, "Times that memory was refused.");
-    counter(out, "log_dropped_total", sgn_log_dropped(), "Log lines dropped by the rate limit.");
-}
-
-static uint64_t open_fds(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    uint64_t count = 0;
-    if (folder == NULL) {
-        return 0;
-    }
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    (void)closedir(folder);
-    return count > 3 ? count - 3 : 0; /* ".", ".." and the folder itself. */
+    sgn_prom_counter(out, "messages_received_total", w->messages_in, "Messages taken.");
+    sgn_prom_counter(out, "messages_sent_total", w->messages_out, "Messages sent.");
+    sgn_prom_counter(out, "received_bytes_total", w->bytes_in, "Bytes taken.");
+    sgn_prom_counter(out, "sent_bytes_total", w->bytes_out, "Bytes sent.");
+    sgn_prom_counter(out, "bad_input_total", w->bad_input, "Connections ended for what they sent.");
+    sgn_prom_gauge(out, "connections", w->conns, "Connections, both ways.");
+    sgn_prom_gauge(out, "clients", driver->clients, "Client connections.");
+    sgn_prom_counter(out,
+                     "connections_refused_total",
+                     driver->metrics.sessions_refused,
+                     "Connections not taken.");
+    sgn_prom_counter(out,
+                     "answers_dropped_total",
+                     driver->metrics.replies_dropped,
+                     "Answers whose connection had gone.");
+    sgn_prom_counter(out,
+                     "sends_failed_total",
+                     driver->metrics.sends_failed,
+                     "Messages to peers that could not be queued.");
+    sgn_prom_gauge(out, "requests_in_flight", driver->call_count, "Requests under way here.");
+    sgn_prom_gauge(out, "memory_used_bytes", driver->pool.bytes, "Memory of requests under way.");
+    sgn_prom_counter(
+        out, "memory_refused_total", driver->pool.refused, "Times that memory was refused.");
+    sgn_prom_counter(
+        out, "log_dropped_total", sgn_log_dropped(), "Log lines dropped by the rate limit.");
 }
 
 static void write_process(struct evbuffer *out, const struct sgn_driver *driver)
 {
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
-    double seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    (void)evbuffer_add_printf(out,
-                              "# HELP process_cpu_seconds_total CPU time, user and system.\n"
-                              "# TYPE process_cpu_seconds_total counter\n"
-                              "process_cpu_seconds_total %.6f\n"
-                              "# HELP process_open_fds Open file descriptors.\n"
-                              "# TYPE process_open_fds gauge\n"
-                              "process_open_fds %llu\n",
-                              seconds,
-                              (unsigned long long)open_fds());
-    head(out, "loop_late_seconds_max", "gauge", "Longest a tick of the loop came late.");
+    sgn_prom_process(out);
+    sgn_prom_head(out, "loop_late_seconds_max", "gauge", "Longest a tick of the loop came late.");
     (void)evbuffer_add_printf(
         out, "signet_loop_late_seconds_max %.6f\n", (double)driver->tick_late_us_max / 1e6);
-    head(out, "uptime_seconds", "gauge", "Since this process began.");
+    sgn_prom_head(out, "uptime_seconds", "gauge", "Since this process began.");
     (void)evbuffer_add_printf(
         out, "signet_uptime_seconds %.3f\n", (double)(sgn_clock_us() - driver->started_us) / 1e6);
 }
@@ -210,13 +177,14 @@ void sgn_prometheus_write(const struct sgn_driver *driver, struct evbuffer *out)
     struct sgn_verdict verdict;
     sgn_status_partitions(driver, &first, &any);
     sgn_status_verdict(driver, &verdict);
-    head(out, "build_info", "gauge", "Constant 1.");
+    sgn_prom_head(out, "build_info", "gauge", "Constant 1.");
     (void)evbuffer_add_printf(out, "signet_build_info{version=\"%s\"} 1\n", SGN_NODE_VERSION);
-    gauge(out, "ready", verdict.ready, "1 when this node takes requests.");
-    gauge(out, "cluster_available", verdict.ring_ok, "1 when a majority of nodes is live.");
-    gauge(out, "ring_epoch", driver->ring.epoch, "Epoch of the ring.");
-    gauge(out, "partitions_first", first, "Partitions this node is the first replica of.");
-    gauge(out, "partitions_held", any, "Partitions this node is a replica of.");
+    sgn_prom_gauge(out, "ready", verdict.ready, "1 when this node takes requests.");
+    sgn_prom_gauge(
+        out, "cluster_available", verdict.ring_ok, "1 when a majority of nodes is live.");
+    sgn_prom_gauge(out, "ring_epoch", driver->ring.epoch, "Epoch of the ring.");
+    sgn_prom_gauge(out, "partitions_first", first, "Partitions this node is the first replica of.");
+    sgn_prom_gauge(out, "partitions_held", any, "Partitions this node is a replica of.");
     write_requests(out, &driver->metrics);
     write_engine(out, driver);
     write_store(out, driver);

@@ -29,8 +29,7 @@ static struct layout layout_of(uint32_t partitions_max, uint32_t entries_max)
     at.lines[1] = at.lines[0] + lines_bytes;
     at.pool = at.lines[1] + lines_bytes;
     at.index = at.pool + aligned((size_t)entries_max * sizeof(struct sgn_witness_entry));
-    at.end =
-        at.index + aligned((size_t)entries_max * SGN_WITNESS_INDEX_SHARE * sizeof(uint32_t));
+    at.end = at.index + aligned((size_t)entries_max * SGN_WITNESS_INDEX_SHARE * sizeof(uint32_t));
     return at;
 }
 
@@ -57,10 +56,8 @@ struct sgn_witness *sgn_witness_init(void *memory,
     witness->parts = (void *)(bytes + at.parts);
     witness->maps[0].lines = (void *)(bytes + at.lines[0]);
     witness->maps[1].lines = (void *)(bytes + at.lines[1]);
-    sgn_witness_table_init(&witness->table,
-                           bytes + at.pool,
-                           (void *)(bytes + at.index),
-                           options->entries_max);
+    sgn_witness_table_init(
+        &witness->table, bytes + at.pool, (void *)(bytes + at.index), options->entries_max);
     witness->counts.entries_max = options->entries_max;
     return witness;
 }
@@ -188,8 +185,7 @@ static void settle(struct sgn_witness *witness, const struct sgn_witness_ask *as
     struct sgn_witness_entry *entry =
         sgn_witness_table_find(&witness->table, ask->partition, ask->key);
     if (entry != NULL && sgn_ballot_compare(&entry->ballot, &ask->ballot) <= 0) {
-        sgn_witness_table_remove(
-            &witness->table, &witness->parts[ask->partition].chain, entry);
+        sgn_witness_table_remove(&witness->table, &witness->parts[ask->partition].chain, entry);
     }
 }
 
