@@ -24,8 +24,8 @@
  * the difference to the op before, the first to ballot.hlc, folded to 0, -1, 1, -2 ... A version is
  * told by its form: 0 none (VOID), 1 as that of the op before (the first: of the record; VOIDs do
  * not count), 2 one rev and one step below it, 3 otherwise: varint revs below and, unless that
- * makes rev 0, varint hlc below, varint node, varint incarnation, varint step. So an op of a hot key
- * takes some 22 bytes. */
+ * makes rev 0, varint hlc below, varint node, varint incarnation, varint step. So an op of a hot
+ * key takes some 22 bytes. */
 #ifndef SGN_CORE_ORDERED_H
 #define SGN_CORE_ORDERED_H
 
@@ -106,7 +106,7 @@ enum sgn_change_kind {
 enum sgn_condition {
     SGN_IF_ANY,
     SGN_IF_ABSENT,  /* Never written, or deleted. */
-    SGN_IF_VERSION, /* Exactly `expect` is the key's version (and it is live or dead, as it says). */
+    SGN_IF_VERSION, /* Exactly `expect` is the key's version, be the key live or dead. */
 };
 
 struct sgn_change {

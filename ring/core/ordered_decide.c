@@ -34,8 +34,8 @@ static void answer_again(const struct sgn_op_id *op, struct sgn_decision *decisi
     }
 }
 
-/* Newest first. The floor is raised by the *stamp* of the id that falls off: a chain of rounds keeps
- * one ballot hlc for hours, far below the stamps of the requests it carries. */
+/* Newest first. The floor is raised by the *stamp* of the id that falls off: a chain of rounds
+ * keeps one ballot hlc for hours, far below the stamps of the requests it carries. */
 static void push_op(struct sgn_ordered *next,
                     const struct sgn_change *change,
                     enum sgn_verdict verdict,
