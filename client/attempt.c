@@ -36,11 +36,14 @@ void sgn_attempt_finish(struct sgn_request *request, int err)
     struct sgn_client *client = request->client;
     SGN_ASSERT(request->phase != SGN_PHASE_NONE);
     for (uint32_t i = 0; i < SGN_ATTEMPTS_MAX; i++) {
+        bool is_sent = request->attempts[i].link != NULL;
+        request->maybe_applied |= is_sent && sgn_op_is_write(request->op) && err != SGN_OK;
         attempt_release(&request->attempts[i]);
     }
     if (err != SGN_OK && err != SGN_ERR_CANCELLED && request->maybe_applied) {
         err = SGN_ERR_UNKNOWN;
     }
+    request->is_open = request->maybe_applied && sgn_op_is_change(request->op);
     sgn_wait_remove(request);
     sgn_live_remove(request);
     sgn_heap_remove(client, request);
@@ -82,7 +85,13 @@ static bool is_worth_another_try(const struct sgn_request *request, int err)
 {
     /* Another node may well be in order where this one is not. */
     bool is_node_fault = err == SGN_ERR_PROTOCOL || err == SGN_ERR_IO || err == SGN_ERR_CORRUPT;
-    return request->tries <= request->client->settings.retries_max &&
+    uint32_t retries_max = request->client->settings.retries_max;
+    if (request->op == SGN_OP_WITNESS_ADD && request->maybe_applied) {
+        return false; /* Without an id a second one could add a second witness. */
+    }
+    /* A change in doubt goes on with its id until the deadline: some node may know the verdict. */
+    bool is_in_doubt = request->maybe_applied && sgn_op_is_change(request->op) && retries_max > 0;
+    return (is_in_doubt || request->tries <= retries_max) &&
            (sgn_err_is_retriable(err) || (is_node_fault && request->pinned == 0));
 }
 
@@ -163,10 +172,29 @@ static enum sgn_err attempt_send(struct sgn_request *request, uint32_t index, st
     return SGN_OK;
 }
 
+/* Every put and del carries a stamp of the ring's clock, that of its first try (3.5). False: no
+ * node has told one yet, and one was asked. */
+static bool take_stamp(struct sgn_request *request)
+{
+    struct sgn_client *client = request->client;
+    if (!sgn_op_is_change(request->op) || request->stamp != 0) {
+        return true;
+    }
+    request->stamp = atomic_load_explicit(&client->session, memory_order_relaxed);
+    if (request->stamp == 0) {
+        client->stamp_wanted = true;
+        sgn_route_ask_ring(client);
+    }
+    return request->stamp != 0;
+}
+
 /* Tries to send; false if nobody can take it now. */
 static bool try_send(struct sgn_request *request)
 {
     uint64_t now_ns = sgn_now_ns();
+    if (!take_stamp(request)) {
+        return false;
+    }
     struct sgn_link *link = sgn_route_choose(request, now_ns);
     if (link == NULL) {
         return false;
@@ -225,11 +253,14 @@ void sgn_attempt_begin(struct sgn_request *request)
     request->deadline_ns = request->start_ns + timeout_ms * MS_NS;
     request->phase = SGN_PHASE_BACKOFF;
     request->heap_index = UINT32_MAX;
-    for (uint32_t i = 0; i < 2; i++) {
-        uint64_t random = sgn_prng_next(&client->prng);
-        memcpy(request->id.bytes + 8 * i, &random, sizeof(random));
+    if (request->op != SGN_OP_RESOLVE) { /* That one has those of the write it asks about. */
+        for (uint32_t i = 0; i < 2; i++) {
+            uint64_t random = sgn_prng_next(&client->prng);
+            memcpy(request->id.bytes + 8 * i, &random, sizeof(random));
+        }
+        request->id.bytes[0] |= 1; /* All zero would mean none. */
+        request->stamp = 0;
     }
-    request->id.bytes[0] |= 1; /* All zero would mean none. */
     request->may_hedge = (request->op == SGN_OP_GET || request->op == SGN_OP_STAT) &&
                          settings->hedge_percent > 0 && request->pinned == 0;
     if (request->may_hedge) {
@@ -278,15 +309,12 @@ static void notice_epoch(struct sgn_client *client, const struct sgn_msg *msg)
 static void notice_stamp(struct sgn_client *client, uint64_t stamp)
 {
     uint_fast64_t seen = atomic_load_explicit(&client->session, memory_order_relaxed);
+    if (stamp != 0 && client->stamp_wanted) {
+        client->stamp_wanted = false;
+        client->pump_wanted = true;
+    }
     while (stamp > seen && !atomic_compare_exchange_weak(&client->session, &seen, stamp)) {
     }
-}
-
-static bool is_success(const struct sgn_request *request, int err)
-{
-    bool may_be_none =
-        request->op == SGN_OP_GET || request->op == SGN_OP_STAT || request->op == SGN_OP_DEL;
-    return err == SGN_OK || (err == SGN_ERR_NOT_FOUND && may_be_none);
 }
 
 void sgn_attempt_answer(struct sgn_link *link, const struct sgn_msg *msg)
@@ -307,16 +335,16 @@ void sgn_attempt_answer(struct sgn_link *link, const struct sgn_msg *msg)
                   : msg->err;
     sgn_trace(request, SGN_TRACE_ANSWER, link->node->id, err);
     struct sgn_bytes why = msg->text;
-    if (is_success(request, err)) {
+    if (sgn_op_is_verdict(request->op, err)) {
         err = sgn_result_take(request, msg);
-        if (is_success(request, err)) {
+        if (sgn_op_is_verdict(request->op, err)) {
             request->answer_node = msg->node != 0 ? msg->node : link->node->id;
             request->answer_copies = msg->a;
             atomic_fetch_add(&client->count_hedges_won, which > 0);
-            err = request->op == SGN_OP_DEL ? SGN_OK : err;
+            err = request->op == SGN_OP_DEL && err == SGN_ERR_NOT_FOUND ? SGN_OK : err;
             request->maybe_applied = false; /* It is decided. */
             if (err != SGN_OK) {
-                remember(request, link->node, err, sgn_bytes_str(""));
+                remember(request, link->node, err, msg->text);
             }
             sgn_attempt_finish(request, err);
             return;
@@ -398,10 +426,11 @@ static void deadline_passed(struct sgn_request *request)
     }
     snprintf(text,
              sizeof(text),
-             is_full ? "every connection was full for %llu ms"
-                     : "no node could be reached within %llu ms",
+             is_full && client->stamp_wanted ? "no node told the ring's time within %llu ms"
+             : is_full                       ? "every connection was full for %llu ms"
+                                             : "no node could be reached within %llu ms",
              (unsigned long long)waited_ms);
-    int err = is_full ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE;
+    int err = is_full && !client->stamp_wanted ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE;
     remember(request, NULL, err, sgn_bytes_str(text));
     sgn_attempt_finish(request, err);
 }

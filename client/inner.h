@@ -25,7 +25,9 @@
 #include "client/signet.h"
 #include "ring/core/bucket.h"
 #include "ring/core/key.h"
+#include "ring/core/map.h"
 #include "ring/core/msg.h"
+#include "ring/core/ordered.h"
 #include "ring/core/prng.h"
 #include "ring/core/record.h"
 #include "ring/core/ring.h"
@@ -41,6 +43,10 @@
     (1u << 20) /* A result buffer larger than this is not kept between requests. */
 #define SGN_ERROR_BYTES        768u
 #define SGN_CONTEXT_TEXT_BYTES (SGN_CONTEXT_BYTES_MAX * 4 / 3 + 8)
+/* A token: bucket, key, request id and stamp, with their lengths (client/version.c). */
+#define SGN_TOKEN_BYTES_MAX                                                                        \
+    (3 + SGN_BUCKET_BYTES_MAX + SGN_KEY_BYTES_MAX + SGN_REQUEST_ID_BYTES + 8)
+#define SGN_TOKEN_TEXT_BYTES (SGN_TOKEN_BYTES_MAX * 4 / 3 + 8)
 
 /* ---- The shape of the ring, shared between the client and requests that look at it ----------- */
 
@@ -106,7 +112,11 @@ enum sgn_op {
     SGN_OP_BUCKET_LIST,
     SGN_OP_STATUS,
     SGN_OP_RING,
-    SGN_OP_LOCATE
+    SGN_OP_LOCATE,
+    SGN_OP_RESOLVE,
+    SGN_OP_MAP,
+    SGN_OP_WITNESS_ADD,
+    SGN_OP_MAP_CHANGE /* Another one: it may be repeated. */
 };
 
 /* Who may touch the request: IDLE its user; QUEUED and RUNNING the loop; DELIVERING the
@@ -147,11 +157,11 @@ struct sgn_request {
     int setup_err; /* What was found wrong while it was set up. */
     enum sgn_read_mode mode;
     uint32_t copies;
-    bool has_context;
+    uint32_t flags; /* Of the message: SGN_PUT_*, SGN_GET_EXPLAIN. */
     uint32_t timeout_ms;
     uint32_t pinned;
     uint32_t limit;
-    uint64_t props_kind, props;
+    uint64_t props_kind, props; /* bucket create, map change: a and b of the message. */
     uint32_t bucket_bytes, key_bytes, context_bytes, after_bytes;
     char bucket[SGN_BUCKET_BYTES_MAX];
     uint8_t key[SGN_KEY_BYTES_MAX];
@@ -164,9 +174,11 @@ struct sgn_request {
     enum sgn_phase phase;
     bool is_waiting; /* In the list of those without a link. */
     struct sgn_request_id id;
+    uint64_t stamp; /* Of the first try of a put or del, for all of them (3.5); 0: none sent yet. */
     uint64_t hash;
     bool is_internal;   /* The client's own ring request. */
     bool maybe_applied; /* A write that an earlier try may have done. */
+    bool is_open;       /* It ended so: its token may be asked for. */
     bool hedge_used;
     bool may_hedge;
     uint64_t deadline_ns, wake_ns, hedge_ns, retry_ns;
@@ -186,7 +198,11 @@ struct sgn_request {
     uint64_t answer_copies, ns;
     void *body;
     size_t body_cap;
-    struct sgn_bytes result_value, result_context, result_after;
+    struct sgn_bytes result_value, result_context, result_after, result_explanation;
+    bool has_version;
+    struct sgn_key_version version;
+    uint32_t witness_id;
+    struct sgn_map *map; /* With its lines behind it. */
     struct sgn_record record;
     uint32_t order[SGN_SIBLINGS_MAX]; /* Siblings, the newest first. */
     struct sgn_item_row *items;
@@ -196,7 +212,8 @@ struct sgn_request {
     struct sgn_location location;
     uint8_t context_raw[SGN_CONTEXT_BYTES_MAX];
     char context_text[SGN_CONTEXT_TEXT_BYTES];
-    char version_text[17];
+    char version_text[SGN_KEY_VERSION_TEXT_BYTES];
+    char token_text[SGN_TOKEN_TEXT_BYTES];
     char error_text[SGN_ERROR_BYTES];
 };
 
@@ -253,6 +270,7 @@ struct sgn_client {
     struct sgn_request **heap;
     uint32_t heap_count, heap_cap;
     uint32_t hedge_credit; /* Hundredths of a hedge. */
+    bool stamp_wanted;     /* A write waits until some node has told the ring's time. */
     bool pump_wanted;
 };
 
@@ -341,6 +359,11 @@ void sgn_attempt_finish(struct sgn_request *request, int err);
 
 /* message.c */
 bool sgn_op_is_write(enum sgn_op op);
+/* A put or del: sent with an id and a stamp, the same in every try. */
+bool sgn_op_is_change(enum sgn_op op);
+/* Whether this answer says for good how the operation ended: success, and what only looks like
+ * failure. */
+bool sgn_op_is_verdict(enum sgn_op op, int err);
 bool sgn_op_has_key(enum sgn_op op);
 const char *sgn_op_name(enum sgn_op op);
 void sgn_message_fill(const struct sgn_request *request, struct sgn_msg *msg);
@@ -351,6 +374,30 @@ void sgn_message_explain(struct sgn_request *request);
 void sgn_result_clear(struct sgn_request *request);
 /* Copies and decodes a good answer. SGN_ERR_PROTOCOL if it is not one, SGN_ERR_NOMEM. */
 int sgn_result_take(struct sgn_request *request, const struct sgn_msg *msg);
+
+/* request.c */
+/* Whether its user may touch it now. */
+bool sgn_request_is_mine(const struct sgn_request *request);
+
+/* setup.c: for functions that begin an operation. */
+/* False while it runs: nothing may be changed then. */
+bool sgn_setup_begin(struct sgn_request *request, enum sgn_op op);
+/* What start will end with; the first refusal counts. */
+void sgn_setup_refuse(struct sgn_request *request, int err, const char *why);
+void sgn_setup_bucket(struct sgn_request *request, struct sgn_bytes bucket);
+void sgn_setup_take_key(struct sgn_request *request, struct sgn_bytes key);
+void sgn_setup_key(struct sgn_request *request,
+                   enum sgn_op op,
+                   struct sgn_bytes bucket,
+                   struct sgn_bytes key);
+
+/* version.c */
+/* From a message's context. SGN_ERR_PROTOCOL if it is no version. */
+int sgn_key_version_take(struct sgn_bytes bytes, struct sgn_key_version *version);
+struct sgn_version sgn_key_version_parts(const struct sgn_key_version *version);
+
+/* admin.c */
+int sgn_map_take(struct sgn_request *request, const struct sgn_msg *msg);
 
 /* text.c */
 void sgn_text_encode(struct sgn_bytes bytes, char *text, size_t text_bytes);

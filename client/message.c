@@ -19,6 +19,10 @@ const char *sgn_op_name(enum sgn_op op)
     case SGN_OP_STATUS: return "status";
     case SGN_OP_RING: return "ring";
     case SGN_OP_LOCATE: return "locate";
+    case SGN_OP_RESOLVE: return "resolve";
+    case SGN_OP_MAP: return "map";
+    case SGN_OP_WITNESS_ADD: return "witness add";
+    case SGN_OP_MAP_CHANGE: return "map change";
     }
     return "request";
 }
@@ -26,24 +30,41 @@ const char *sgn_op_name(enum sgn_op op)
 bool sgn_op_is_write(enum sgn_op op)
 {
     return op == SGN_OP_PUT || op == SGN_OP_DEL || op == SGN_OP_BUCKET_CREATE ||
-           op == SGN_OP_BUCKET_DELETE;
+           op == SGN_OP_BUCKET_DELETE || op == SGN_OP_WITNESS_ADD || op == SGN_OP_MAP_CHANGE;
+}
+
+bool sgn_op_is_change(enum sgn_op op)
+{
+    return op == SGN_OP_PUT || op == SGN_OP_DEL;
+}
+
+bool sgn_op_is_verdict(enum sgn_op op, int err)
+{
+    bool is_read = op == SGN_OP_GET || op == SGN_OP_STAT;
+    bool is_resolve = op == SGN_OP_RESOLVE;
+    switch (err) {
+    case SGN_OK: return true;
+    case SGN_ERR_NOT_FOUND: return is_read || op == SGN_OP_DEL;
+    case SGN_ERR_CONDITION: return is_resolve || sgn_op_is_change(op); /* 3.5 */
+    case SGN_ERR_VOID:
+    case SGN_ERR_UNKNOWN: return is_resolve;
+    default: return false;
+    }
 }
 
 bool sgn_op_has_key(enum sgn_op op)
 {
     return op == SGN_OP_GET || op == SGN_OP_STAT || op == SGN_OP_PUT || op == SGN_OP_DEL ||
-           op == SGN_OP_LOCATE;
+           op == SGN_OP_LOCATE || op == SGN_OP_RESOLVE;
 }
 
 static void fill_write(const struct sgn_request *request, struct sgn_msg *msg)
 {
     msg->n = request->copies;
     msg->id = request->id;
-    msg->stamp = atomic_load_explicit(&request->client->session, memory_order_relaxed);
-    if (request->has_context) {
-        msg->context = sgn_bytes_of(request->context, request->context_bytes);
-        msg->flags = SGN_PUT_HAS_CONTEXT;
-    }
+    msg->stamp = request->stamp;
+    msg->context = sgn_bytes_of(request->context, request->context_bytes);
+    msg->flags = request->flags;
 }
 
 void sgn_message_fill(const struct sgn_request *request, struct sgn_msg *msg)
@@ -57,7 +78,8 @@ void sgn_message_fill(const struct sgn_request *request, struct sgn_msg *msg)
         msg->type = SGN_MSG_GET;
         msg->a = (uint64_t)request->mode;
         msg->n = request->copies;
-        msg->flags = request->op == SGN_OP_STAT ? SGN_GET_HEAD_ONLY : 0;
+        msg->flags = request->flags | (request->op == SGN_OP_STAT ? SGN_GET_HEAD_ONLY : 0);
+        msg->context = sgn_bytes_of(request->context, request->context_bytes); /* 5.4 */
         return;
     case SGN_OP_PUT:
         msg->type = SGN_MSG_PUT;
@@ -70,6 +92,7 @@ void sgn_message_fill(const struct sgn_request *request, struct sgn_msg *msg)
         return;
     case SGN_OP_LIST:
         msg->type = SGN_MSG_LIST;
+        msg->a = (uint64_t)request->mode;
         msg->after = sgn_bytes_of(request->after, request->after_bytes);
         msg->n = request->limit;
         return;
@@ -81,6 +104,19 @@ void sgn_message_fill(const struct sgn_request *request, struct sgn_msg *msg)
     case SGN_OP_BUCKET_DELETE: msg->type = SGN_MSG_BUCKET_DEL; return;
     case SGN_OP_BUCKET_LIST: msg->type = SGN_MSG_BUCKET_LIST; return;
     case SGN_OP_STATUS: msg->type = SGN_MSG_STATUS; return;
+    case SGN_OP_RESOLVE:
+        msg->type = SGN_MSG_RESOLVE;
+        msg->id = request->id;
+        msg->stamp = request->stamp;
+        return;
+    case SGN_OP_MAP: msg->type = SGN_MSG_MAP; return;
+    case SGN_OP_WITNESS_ADD:
+    case SGN_OP_MAP_CHANGE:
+        msg->type = SGN_MSG_MAP_CHANGE;
+        msg->a = request->props_kind;
+        msg->b = request->props;
+        msg->text = sgn_bytes_of(request->after, request->after_bytes);
+        return;
     case SGN_OP_NONE:
     case SGN_OP_RING:
     case SGN_OP_LOCATE: msg->type = SGN_MSG_RING; return;

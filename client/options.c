@@ -15,7 +15,7 @@
 #define NAME_BYTES  64u
 #define ERROR_BYTES 512u
 
-enum option_type { OPTION_NUMBER, OPTION_SEEDS, OPTION_NAME };
+enum option_type { OPTION_NUMBER, OPTION_SEEDS, OPTION_NAME, OPTION_READ };
 
 struct option_row {
     const char *name;
@@ -67,6 +67,13 @@ static const struct option_row rows[] = {
     NUMBER(hedge_percent, 0, 100, "5", "most of the reads that may be sent twice; 0 none; 0..100"),
     NUMBER(
         hedge_after_ms, 1, 60000, "20", "age at which a read may be sent a second time; 1..60000"),
+    {"read",
+     OPTION_READ,
+     offsetof(struct sgn_settings, read),
+     0,
+     0,
+     "eventual",
+     "how fresh reads are that do not say it themselves; eventual, session or strong"},
     NUMBER(threads, 0, 1, "1", "1: the library has a thread; 0: the caller dispatches; 0..1"),
 };
 
@@ -165,6 +172,22 @@ static int take_name(struct sgn_settings *settings,
     return SGN_OK;
 }
 
+static int take_read(struct sgn_settings *settings,
+                     const struct option_row *row,
+                     const char *value,
+                     char *error)
+{
+    static const char *const modes[] = {"eventual", "session", "strong"};
+    for (uint32_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(value, modes[i]) == 0) {
+            snprintf(settings->read, sizeof(settings->read), "%s", value);
+            settings->read_mode = i; /* In the order of enum sgn_read_mode. */
+            return SGN_OK;
+        }
+    }
+    return refuse(error, row, value, "is no read mode");
+}
+
 static int take_seeds(struct sgn_settings *settings,
                       const struct option_row *row,
                       const char *value,
@@ -221,6 +244,7 @@ static int settings_set(struct sgn_settings *settings,
     case OPTION_NUMBER: return take_number(settings, row, value, error);
     case OPTION_SEEDS: return take_seeds(settings, row, value, error);
     case OPTION_NAME: return take_name(settings, row, value, error);
+    case OPTION_READ: return take_read(settings, row, value, error);
     }
     return SGN_ERR_CONFIG;
 }

@@ -28,6 +28,8 @@ struct sgn_settings {
     uint32_t hedge_percent;
     uint32_t hedge_after_ms;
     uint32_t threads;
+    char read[12];
+    uint32_t read_mode; /* enum sgn_read_mode */
     sgn_log_fn *log;
     void *log_user;
     sgn_trace_fn *trace;

@@ -1,5 +1,4 @@
-/* client/result.c - a good answer copied into its request and decoded, and the functions that
- * show it. */
+/* client/result.c - an answer that decides copied into its request and decoded. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,6 +25,12 @@ void sgn_result_clear(struct sgn_request *request)
     request->result_value = sgn_bytes_of(NULL, 0);
     request->result_context = sgn_bytes_of(NULL, 0);
     request->result_after = sgn_bytes_of(NULL, 0);
+    request->result_explanation = sgn_bytes_of(NULL, 0);
+    request->has_version = false;
+    request->is_open = false;
+    request->witness_id = 0;
+    free(request->map);
+    request->map = NULL;
     request->record.sibling_count = 0;
     request->item_count = 0;
     request->bucket_count = 0;
@@ -122,6 +127,59 @@ static int take_record(struct sgn_request *request, const struct sgn_msg *msg)
     return SGN_OK;
 }
 
+/* An ordered bucket's answer: the body itself (stat: its size as u64) and the key's version. */
+static int take_ordered(struct sgn_request *request, const struct sgn_msg *msg)
+{
+    size_t used = 0;
+    struct sgn_sibling *only = &request->record.siblings[0];
+    bool is_stat = request->op == SGN_OP_STAT;
+    if (sgn_key_version_take(msg->context, &request->version) != SGN_OK) {
+        return SGN_ERR_PROTOCOL;
+    }
+    request->has_version = true;
+    request->result_explanation = keep(request, &used, msg->items);
+    if (msg->err != SGN_OK) {
+        return msg->err;
+    }
+    if (is_stat && msg->value.count != sizeof(uint64_t)) {
+        return SGN_ERR_PROTOCOL;
+    }
+    struct sgn_version parts = sgn_key_version_parts(&request->version);
+    struct sgn_bytes body = is_stat ? sgn_bytes_of(NULL, 0) : keep(request, &used, msg->value);
+    request->record.sibling_count = 1;
+    request->order[0] = 0;
+    *only = (struct sgn_sibling){
+        .dot = {.actor = {parts.origin.node, parts.origin.incarnation}, .counter = parts.rev},
+        .hlc = parts.origin.hlc,
+        .body_bytes = (uint32_t)(is_stat ? sgn_get_uint(msg->value.ptr, 8) : body.count),
+        .body = body};
+    request->result_value = body;
+    return SGN_OK;
+}
+
+/* A change of a key: what it made or met. */
+static int take_change(struct sgn_request *request, const struct sgn_msg *msg)
+{
+    bool is_ordered = (msg->flags & SGN_RESULT_ORDERED) != 0 || request->op == SGN_OP_RESOLVE ||
+                      msg->err == SGN_ERR_CONDITION;
+    bool has_version = msg->err != SGN_ERR_VOID && msg->err != SGN_ERR_UNKNOWN;
+    if (is_ordered) {
+        if (has_version && sgn_key_version_take(msg->context, &request->version) != SGN_OK) {
+            return SGN_ERR_PROTOCOL;
+        }
+        request->has_version = has_version;
+        return msg->err;
+    }
+    if (msg->context.count > sizeof(request->context_raw)) {
+        return SGN_ERR_PROTOCOL;
+    }
+    if (msg->context.count > 0) {
+        memcpy(request->context_raw, msg->context.ptr, msg->context.count);
+    }
+    request->result_context = sgn_bytes_of(request->context_raw, msg->context.count);
+    return msg->err;
+}
+
 static int item_push(struct sgn_request *request, const struct sgn_item_row *row)
 {
     if (request->item_count == request->item_cap) {
@@ -137,6 +195,21 @@ static int item_push(struct sgn_request *request, const struct sgn_item_row *row
     return SGN_OK;
 }
 
+/* An ordered bucket's row: the key's version and the size of its body as u32. */
+static int item_ordered(struct sgn_request *request, struct sgn_bytes key, struct sgn_bytes value)
+{
+    struct sgn_key_version version;
+    struct sgn_cursor cursor = sgn_cursor_of(value);
+    struct sgn_bytes name = sgn_cursor_take(&cursor, sizeof(version.opaque));
+    uint32_t body_bytes = (uint32_t)sgn_cursor_uint(&cursor, 4);
+    if (cursor.bad || cursor.left > 0 || sgn_key_version_take(name, &version) != SGN_OK) {
+        return SGN_ERR_PROTOCOL;
+    }
+    struct sgn_item_row row = {
+        key, sgn_hlc_ms(sgn_key_version_parts(&version).origin.hlc), body_bytes, 1};
+    return item_push(request, &row);
+}
+
 static int take_list(struct sgn_request *request, const struct sgn_msg *msg)
 {
     size_t used = 0;
@@ -146,6 +219,13 @@ static int take_list(struct sgn_request *request, const struct sgn_msg *msg)
     request->result_after = keep(request, &used, msg->after);
     request->list_end = (msg->flags & SGN_RESULT_END) != 0;
     while (sgn_items_next(&cursor, &key, &value)) {
+        if ((msg->flags & SGN_RESULT_ORDERED) != 0) {
+            int err = item_ordered(request, key, value);
+            if (err != SGN_OK) {
+                return err;
+            }
+            continue;
+        }
         if (sgn_record_decode(value, SGN_RECORD_DIGEST_ONLY, &record) != SGN_OK) {
             return SGN_ERR_PROTOCOL;
         }
@@ -220,194 +300,25 @@ int sgn_result_take(struct sgn_request *request, const struct sgn_msg *msg)
     request->bucket_count = 0;
     switch (request->op) {
     case SGN_OP_GET:
-    case SGN_OP_STAT: return take_record(request, msg);
+    case SGN_OP_STAT:
+        return (msg->flags & SGN_RESULT_ORDERED) != 0 ? take_ordered(request, msg)
+                                                      : take_record(request, msg);
     case SGN_OP_PUT:
     case SGN_OP_DEL:
-        if (msg->context.count > sizeof(request->context_raw)) {
-            return SGN_ERR_PROTOCOL;
-        }
-        if (msg->context.count > 0) {
-            memcpy(request->context_raw, msg->context.ptr, msg->context.count);
-        }
-        request->result_context = sgn_bytes_of(request->context_raw, msg->context.count);
-        return msg->err;
+    case SGN_OP_RESOLVE: return take_change(request, msg);
     case SGN_OP_LIST: return take_list(request, msg);
     case SGN_OP_BUCKET_LIST: return take_buckets(request, msg);
     case SGN_OP_STATUS: request->result_value = keep(request, &used, msg->value); return SGN_OK;
     case SGN_OP_RING:
     case SGN_OP_LOCATE: return take_shape(request, msg);
+    case SGN_OP_MAP: return sgn_map_take(request, msg);
+    case SGN_OP_WITNESS_ADD:
+        request->witness_id = (uint32_t)msg->a & ~SGN_WITNESS_BIT;
+        return SGN_OK;
+    case SGN_OP_MAP_CHANGE:
     case SGN_OP_BUCKET_CREATE:
     case SGN_OP_BUCKET_DELETE:
     case SGN_OP_NONE: return SGN_OK;
     }
     return SGN_ERR_PROTOCOL;
-}
-
-/* ---- What the caller sees -------------------------------------------------------------------- */
-
-int sgn_request_err(const struct sgn_request *request)
-{
-    return request->err;
-}
-
-const char *sgn_request_error(const struct sgn_request *request)
-{
-    return request->error_text;
-}
-
-struct sgn_bytes sgn_request_value(const struct sgn_request *request)
-{
-    return request->result_value;
-}
-
-uint32_t sgn_request_sibling_count(const struct sgn_request *request)
-{
-    return request->record.sibling_count;
-}
-
-int sgn_request_sibling(const struct sgn_request *request,
-                        uint32_t index,
-                        struct sgn_value_info *info)
-{
-    if (index >= request->record.sibling_count) {
-        return SGN_ERR_INVALID;
-    }
-    const struct sgn_sibling *sibling = &request->record.siblings[request->order[index]];
-    struct sgn_value_info full = {.value = sibling->body,
-                                  .value_bytes = sibling->body_bytes,
-                                  .written_ms = sgn_hlc_ms(sibling->hlc)};
-    snprintf(full.dot,
-             sizeof(full.dot),
-             "%u.%u:%llu",
-             sibling->dot.actor.node,
-             sibling->dot.actor.generation,
-             (unsigned long long)sibling->dot.counter);
-    return sgn_struct_out(info, &full, sizeof(full));
-}
-
-struct sgn_bytes sgn_request_context(const struct sgn_request *request)
-{
-    return request->result_context;
-}
-
-const char *sgn_request_context_text(const struct sgn_request *request)
-{
-    /* Made when asked for: few callers want it. The request belongs to the caller now. */
-    struct sgn_request *writable = (struct sgn_request *)(uintptr_t)request;
-    sgn_text_encode(
-        request->result_context, writable->context_text, sizeof(writable->context_text));
-    return request->context_text;
-}
-
-const char *sgn_request_version(const struct sgn_request *request)
-{
-    return request->version_text;
-}
-
-uint32_t sgn_request_item_count(const struct sgn_request *request)
-{
-    return request->item_count;
-}
-
-int sgn_request_item(const struct sgn_request *request, uint32_t index, struct sgn_item_info *info)
-{
-    if (index >= request->item_count) {
-        return SGN_ERR_INVALID;
-    }
-    const struct sgn_item_row *row = &request->items[index];
-    struct sgn_item_info full = {.key = row->key,
-                                 .written_ms = row->written_ms,
-                                 .value_bytes = row->value_bytes,
-                                 .sibling_count = row->sibling_count};
-    return sgn_struct_out(info, &full, sizeof(full));
-}
-
-struct sgn_bytes sgn_request_list_after(const struct sgn_request *request)
-{
-    return request->result_after;
-}
-
-int sgn_request_list_end(const struct sgn_request *request)
-{
-    return request->list_end;
-}
-
-uint32_t sgn_request_bucket_count(const struct sgn_request *request)
-{
-    return request->bucket_count;
-}
-
-int sgn_request_bucket_info(const struct sgn_request *request,
-                            uint32_t index,
-                            struct sgn_bucket_info *info)
-{
-    if (index >= request->bucket_count) {
-        return SGN_ERR_INVALID;
-    }
-    return sgn_struct_out(info, &request->buckets[index], sizeof(*info));
-}
-
-int sgn_request_ring_info(const struct sgn_request *request, struct sgn_ring_info *info)
-{
-    if (request->shape == NULL) {
-        return SGN_ERR_INVALID;
-    }
-    const struct sgn_ring *ring = &request->shape->ring;
-    struct sgn_ring_info full = {.epoch = ring->epoch,
-                                 .partition_count = ring->partition_count,
-                                 .replica_count = ring->replica_count,
-                                 .node_count = ring->member_count};
-    snprintf(full.name, sizeof(full.name), "%s", ring->name);
-    return sgn_struct_out(info, &full, sizeof(full));
-}
-
-int sgn_request_node(const struct sgn_request *request, uint32_t index, struct sgn_node_info *info)
-{
-    if (request->shape == NULL || index >= request->shape->ring.member_count) {
-        return SGN_ERR_INVALID;
-    }
-    const struct sgn_ring *ring = &request->shape->ring;
-    const struct sgn_member *member = &ring->members[index];
-    struct sgn_node_info full = {.id = member->id, .weight = member->weight, .zone = member->zone};
-    snprintf(full.address, sizeof(full.address), "%s", member->address);
-    for (uint32_t i = 0; i < ring->partition_count * ring->replica_count; i++) {
-        bool is_here = ring->table[i] == index;
-        full.slots += is_here;
-        full.first += is_here && i % ring->replica_count == 0;
-    }
-    return sgn_struct_out(info, &full, sizeof(full));
-}
-
-uint32_t sgn_request_homes(const struct sgn_request *request,
-                           uint32_t partition,
-                           uint32_t *nodes,
-                           uint32_t nodes_max)
-{
-    uint32_t count = 0;
-    if (request->shape == NULL || partition >= request->shape->ring.partition_count) {
-        return 0;
-    }
-    const struct sgn_ring *ring = &request->shape->ring;
-    for (; count < ring->replica_count && count < nodes_max; count++) {
-        nodes[count] = ring->members[ring->table[partition * ring->replica_count + count]].id;
-    }
-    return count;
-}
-
-int sgn_request_location(const struct sgn_request *request, struct sgn_location *location)
-{
-    if (request->location.struct_bytes == 0) {
-        return SGN_ERR_INVALID;
-    }
-    return sgn_struct_out(location, &request->location, sizeof(*location));
-}
-
-void sgn_request_receipt(const struct sgn_request *request, struct sgn_receipt *receipt)
-{
-    struct sgn_receipt full = {.tries = request->tries,
-                               .hedges = request->hedges,
-                               .node = request->answer_node,
-                               .copies = (uint32_t)request->answer_copies,
-                               .ns = request->ns};
-    (void)sgn_struct_out(receipt, &full, sizeof(full));
 }

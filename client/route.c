@@ -121,7 +121,7 @@ void sgn_route_ring_done(struct sgn_client *client)
 {
     client->ring_asking = false;
     bool is_behind = client->shape == NULL || client->shape->ring.epoch < client->epoch_seen;
-    if (client->ring_request->err != SGN_OK || is_behind) {
+    if (client->ring_request->err != SGN_OK || is_behind || client->stamp_wanted) {
         client->ring_retry_ns = sgn_now_ns() + RING_RETRY_NS;
         sgn_loop_arm(client, client->ring_retry_ns);
     }
