@@ -197,6 +197,109 @@ Test(ordered, only_good_bytes_are_taken)
     cr_assert_eq(sgn_ordered_bytes(&record, false), HEAD_BYTES);
 }
 
+/* Ops made by hand behind a head of ballot hlc 300 and origin (200, 2, 1, step): tag, id and what
+ * follows the id. */
+struct hand_op {
+    uint32_t tag;
+    uint32_t id;
+    uint32_t tail_count;
+    uint8_t tail[12];
+};
+
+static const struct {
+    const char *why;
+    uint64_t rev;
+    uint32_t step;
+    enum sgn_err err;
+    struct hand_op ops[2]; /* Tag 0: no op. */
+} hand_made[] = {
+    {"one below", 2, 1, SGN_OK, {{9, 1, 1, {0}}}},
+    {"one below twice", 3, 2, SGN_OK, {{9, 1, 1, {0}}, {9, 2, 1, {1}}}},
+    {"one below rev 1", 1, 1, SGN_ERR_CORRUPT, {{9, 1, 1, {0}}}},
+    {"one below rev 0", 2, 1, SGN_ERR_CORRUPT, {{9, 1, 1, {0}}, {9, 2, 1, {0}}}},
+    {"one below step 0", 2, 0, SGN_ERR_CORRUPT, {{9, 1, 1, {0}}}},
+    {"in full", 2, 0, SGN_OK, {{13, 1, 6, {0, 1, 0, 1, 1, 7}}}},
+    {"in full though one below", 2, 1, SGN_ERR_CORRUPT, {{13, 1, 6, {0, 1, 0, 2, 1, 0}}}},
+    {"a higher origin", 2, 0, SGN_ERR_CORRUPT, {{13, 1, 6, {0, 1, 0, 3, 1, 0}}}},
+    {"the same origin", 2, 0, SGN_ERR_CORRUPT, {{13, 1, 6, {0, 1, 0, 2, 1, 0}}}},
+    {"no origin", 2, 0, SGN_ERR_CORRUPT, {{13, 1, 7, {0, 1, 0xc8, 1, 0, 0, 0}}}},
+    {"hlc 0", 2, 0, SGN_OK, {{13, 1, 7, {0, 1, 0xc8, 1, 0, 1, 0}}}},
+    {"hlc below 0", 2, 0, SGN_ERR_CORRUPT, {{13, 1, 7, {0, 1, 0xc9, 1, 0, 1, 0}}}},
+    {"rev 0", 2, 0, SGN_OK, {{13, 1, 2, {0, 2}}}},
+    {"rev 0 twice", 2, 0, SGN_OK, {{13, 1, 2, {0, 2}}, {6, 2, 1, {4}}}},
+    {"no such form", 2, 0, SGN_ERR_CORRUPT, {{17, 1, 1, {0}}}},
+    {"a node past 32 bits",
+     2,
+     0,
+     SGN_ERR_CORRUPT,
+     {{13, 1, 10, {0, 1, 1, 0x82, 0x80, 0x80, 0x80, 0x10, 1, 0}}}},
+    {"a stamp past 64 bits",
+     2,
+     0,
+     SGN_ERR_CORRUPT,
+     {{5, 1, 10, {0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2}}}},
+    {"the largest step of a stamp",
+     2,
+     0,
+     SGN_OK,
+     {{5, 1, 10, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}}}},
+    {"stamp 0", 2, 0, SGN_ERR_CORRUPT, {{5, 1, 2, {0xd7, 4}}}},
+    {"stamp 1", 2, 0, SGN_OK, {{5, 1, 2, {0xd5, 4}}}},
+};
+
+static void put_hand_op(struct sgn_sink *sink, const struct hand_op *op)
+{
+    struct sgn_request_id id = ordered_id(op->id);
+    sgn_sink_uint(sink, op->tag, 1);
+    sgn_sink_put(sink, id.bytes, sizeof(id.bytes));
+    sgn_sink_put(sink, op->tail, op->tail_count);
+}
+
+static void put_hand_head(struct sgn_sink *sink,
+                          uint32_t op_count,
+                          uint64_t hlc,
+                          const struct sgn_version *version)
+{
+    const struct sgn_ballot b = {hlc, 0, 0, 0};
+    sgn_sink_uint(sink, 2, 1);
+    sgn_sink_uint(sink, version->rev == 0 ? SGN_ORDERED_TOMBSTONE : SGN_ORDERED_VALUE, 1);
+    sgn_sink_uint(sink, op_count, 2);
+    sgn_ballot_put(sink, &b);
+    sgn_version_put(sink, version);
+    sgn_sink_uint(sink, 0, 8);
+    sgn_sink_uint(sink, 0, 4);
+}
+
+Test(ordered, ops_made_by_hand)
+{
+    struct ordered_raw raw;
+    for (uint32_t i = 0; i < sizeof(hand_made) / sizeof(hand_made[0]); i++) {
+        struct sgn_sink sink = sgn_sink_of(raw.bytes, sizeof(raw.bytes));
+        struct sgn_version version = {hand_made[i].rev, {200, 2, 1, hand_made[i].step}};
+        uint32_t count = 1 + (hand_made[i].ops[1].tag != 0);
+        put_hand_head(&sink, count, 300, &version);
+        for (uint32_t j = 0; j < count; j++) {
+            put_hand_op(&sink, &hand_made[i].ops[j]);
+        }
+        cr_assert_eq(
+            decoded(raw.bytes, sink.count, false), hand_made[i].err, "%s", hand_made[i].why);
+    }
+    /* As many ops as fit, and one more; nothing is remembered where no round was. */
+    static const struct sgn_version unwritten;
+    for (uint32_t count = 1; count <= SGN_ORDERED_OPS_MAX + 1; count++) {
+        for (uint64_t hlc = 0; hlc <= 1; hlc++) {
+            struct sgn_sink sink = sgn_sink_of(raw.bytes, sizeof(raw.bytes));
+            put_hand_head(&sink, count, hlc, &unwritten);
+            for (uint32_t id = 1; id <= count; id++) {
+                put_hand_op(&sink, &(struct hand_op){3, id, 1, {2}});
+            }
+            bool good = hlc > 0 && count <= SGN_ORDERED_OPS_MAX;
+            enum sgn_err err = decoded(raw.bytes, sink.count, true);
+            cr_assert_eq(err, good ? SGN_OK : SGN_ERR_CORRUPT, "%u ops", count);
+        }
+    }
+}
+
 Test(ordered, random_corruption)
 {
     struct sgn_prng prng = {.state = SEED};

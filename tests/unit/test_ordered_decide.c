@@ -302,4 +302,12 @@ Test(ordered, window_of_remembered_ids)
     put = ordered_change(SGN_CHANGE_PUT, 0, start);
     memset(&put.id, 0, sizeof(put.id));
     cr_assert_eq(ordered_step(&record, &put, &b).result, SGN_ERR_INVALID, "no id, no effect");
+    b.step++;
+    put = ordered_change(SGN_CHANGE_PUT, PUTS + 2, 0);
+    cr_assert_eq(ordered_step(&record, &put, &b).result, SGN_ERR_INVALID, "no stamp, no effect");
+    b.step++;
+    record.version.rev = SGN_REV_MAX;
+    record.op_count = 0;
+    put.stamp = UINT64_MAX;
+    cr_assert_eq(ordered_step(&record, &put, &b).result, SGN_ERR_CORRUPT, "no rev is left");
 }
