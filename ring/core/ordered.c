@@ -354,12 +354,12 @@ size_t sgn_ordered_bytes(const struct sgn_ordered *record, bool with_body)
 
 struct sgn_ballot sgn_ordered_ballot(struct sgn_bytes bytes)
 {
-    static const struct sgn_ballot none;
     struct sgn_cursor cursor = sgn_cursor_of(bytes);
     uint32_t format = (uint32_t)sgn_cursor_uint(&cursor, 1);
     (void)sgn_cursor_take(&cursor, 3);
     struct sgn_ballot ballot = sgn_ballot_take(&cursor);
-    return cursor.bad || format != RECORD_FORMAT || bytes.count < HEAD_BYTES ? none : ballot;
+    bool good = format == RECORD_FORMAT && bytes.count >= HEAD_BYTES;
+    return good ? ballot : (struct sgn_ballot){.hlc = 0};
 }
 
 uint64_t sgn_ordered_digest(const struct sgn_ordered *record)
