@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/lib/fake_nodes.h"
+#include "tests/lib/fake_ordered.h"
 
 struct sgn_client *client_of(const char *extra)
 {
@@ -59,4 +60,54 @@ int get(struct sgn_request *request, const char *key)
 {
     sgn_request_get(request, sgn_text("default"), sgn_text(key));
     return sgn_request_run(request);
+}
+
+static void set_guard(struct sgn_request *request,
+                      enum guard guard,
+                      const struct sgn_key_version *version)
+{
+    if (guard == IF_ABSENT) {
+        sgn_request_set_if_absent(request);
+    } else if (guard == IF_VERSION) {
+        sgn_request_set_if_version(request, version);
+    }
+}
+
+int put_if(struct sgn_request *request,
+           const char *key,
+           const char *value,
+           enum guard guard,
+           const struct sgn_key_version *version)
+{
+    sgn_request_put(request, sgn_text(FAKE_BUCKET), sgn_text(key), sgn_text(value));
+    set_guard(request, guard, version);
+    return sgn_request_run(request);
+}
+
+int del_if(struct sgn_request *request,
+           const char *key,
+           enum guard guard,
+           const struct sgn_key_version *version)
+{
+    sgn_request_del(request, sgn_text(FAKE_BUCKET), sgn_text(key));
+    set_guard(request, guard, version);
+    return sgn_request_run(request);
+}
+
+int get_strict(struct sgn_request *request, const char *key)
+{
+    sgn_request_get(request, sgn_text(FAKE_BUCKET), sgn_text(key));
+    return sgn_request_run(request);
+}
+
+struct sgn_key_version version_of(const struct sgn_request *request)
+{
+    struct sgn_key_version version;
+    CHECK_ERR(sgn_request_key_version(request, &version), SGN_OK);
+    return version;
+}
+
+bool same(const struct sgn_key_version *a, const struct sgn_key_version *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
 }

@@ -2,6 +2,8 @@
 #ifndef SGN_TESTS_CLIENT_HELP_H
 #define SGN_TESTS_CLIENT_HELP_H
 
+#include <stdbool.h>
+
 #include "client/signet.h"
 
 /* A client of the first two nodes; extra: "name=value name=value". */
@@ -12,5 +14,21 @@ struct sgn_location locate(struct sgn_request *request, const char *key);
 /* Run to their end, in the bucket default. */
 int put(struct sgn_request *request, const char *key, const char *value);
 int get(struct sgn_request *request, const char *key);
+
+/* The same in the ordered bucket; `version` for IF_VERSION. */
+enum guard { BLIND, IF_ABSENT, IF_VERSION };
+int put_if(struct sgn_request *request,
+           const char *key,
+           const char *value,
+           enum guard guard,
+           const struct sgn_key_version *version);
+int del_if(struct sgn_request *request,
+           const char *key,
+           enum guard guard,
+           const struct sgn_key_version *version);
+int get_strict(struct sgn_request *request, const char *key);
+/* Of a result that has one. */
+struct sgn_key_version version_of(const struct sgn_request *request);
+bool same(const struct sgn_key_version *a, const struct sgn_key_version *b);
 
 #endif

@@ -20,6 +20,7 @@
 #include "ring/net/conn.h"
 #include "ring/net/hello.h"
 #include "ring/net/listener.h"
+#include "tests/lib/fake_ordered.h"
 
 #define KEYS 256u
 struct kept {
@@ -41,6 +42,8 @@ atomic_uint duplicates; /* Writes with an id seen before. */
 pthread_mutex_t seen_mutex = PTHREAD_MUTEX_INITIALIZER;
 uint64_t seen_stamp;
 atomic_uint slow_ms = 150;
+atomic_uint mute_stamps;
+_Atomic(const char *) fake_statuses;
 static int fakes_wake = -1;
 static struct event *fakes_end_event;
 static pthread_t fakes_thread;
@@ -166,13 +169,22 @@ static void work(struct fake *fake, const struct sgn_msg *msg, struct sgn_msg *a
     answer->epoch = atomic_load(&epoch);
     answer->node = fake->id;
     answer->stamp = 0x1234567890;
+    if (atomic_load(&mute_stamps) > 0) {
+        atomic_fetch_sub(&mute_stamps, 1);
+        answer->stamp = 0;
+    }
     answer->a = 2;
+    if (fake_ordered_work(fake->id, msg, answer)) {
+        return;
+    }
     if (msg->type == SGN_MSG_RING) {
         fill_ring(&ring);
         sgn_ring_encode(&ring, &sink);
         answer->value = sgn_sink_bytes(&sink);
     } else if (msg->type == SGN_MSG_STATUS) {
-        answer->value = sgn_bytes_str(fake->id == 2 ? "{\"node\":2}" : "{}");
+        const char *text = atomic_load(&fake_statuses);
+        text = text == NULL ? (fake->id == 2 ? "{\"node\":2}" : "{}") : text;
+        answer->value = sgn_bytes_str(text);
     } else if (msg->type == SGN_MSG_GET) {
         kept = find(msg->key, false);
         answer->err = kept == NULL || kept->value[0] == '\0' ? SGN_ERR_NOT_FOUND : SGN_OK;
@@ -236,14 +248,18 @@ static void node_message(struct sgn_conn *conn, const struct sgn_msg *msg, void 
             atomic_store(&fake->manner, ANSWER);
         }
     }
-    if (manner == ANSWER_BUSY || manner == ANSWER_UNAVAILABLE) {
-        answer =
-            (struct sgn_msg){.type = SGN_MSG_RESULT,
-                             .request = msg->request,
-                             .epoch = 1,
-                             .node = fake->id,
-                             .text = sgn_bytes_str("told to refuse"),
-                             .err = manner == ANSWER_BUSY ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE};
+    int refusal = manner == ANSWER_BUSY          ? SGN_ERR_BUSY
+                  : manner == ANSWER_UNAVAILABLE ? SGN_ERR_UNAVAILABLE
+                  : manner == ANSWER_UNKNOWN     ? SGN_ERR_UNKNOWN
+                  : manner == ANSWER_FENCED      ? SGN_ERR_FENCED
+                                                 : SGN_OK;
+    if (refusal != SGN_OK) {
+        answer = (struct sgn_msg){.type = SGN_MSG_RESULT,
+                                  .request = msg->request,
+                                  .epoch = 1,
+                                  .node = fake->id,
+                                  .text = sgn_bytes_str("told to refuse"),
+                                  .err = refusal};
         (void)sgn_conn_send(conn, &answer);
         return;
     }

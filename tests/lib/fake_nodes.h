@@ -41,6 +41,8 @@ enum manner {
     ANSWER,      /* As a node would. */
     ANSWER_BUSY, /* BUSY to everything but RING. */
     ANSWER_UNAVAILABLE,
+    ANSWER_UNKNOWN, /* The same, but not sure of it. */
+    ANSWER_FENCED,
     SWALLOW, /* Do it, never answer (but RING). */
     HANG_UP, /* Do it, then break the connection. */
     GARBAGE, /* A record that is none. */
@@ -62,6 +64,8 @@ extern atomic_uint epoch;      /* Of the ring they describe. */
 extern atomic_uint applied;    /* Writes that changed the table. */
 extern atomic_uint duplicates; /* Writes with an id seen before. */
 extern atomic_uint slow_ms;
+extern atomic_uint mute_stamps;             /* So many answers yet that do not tell the time. */
+extern _Atomic(const char *) fake_statuses; /* What STATUS answers instead; NULL: as it did. */
 extern pthread_mutex_t seen_mutex;
 extern uint64_t seen_stamp; /* Of the last write; under seen_mutex. */
 
