@@ -100,13 +100,15 @@ static void plan_fill(struct plan *plan, uint32_t partition)
     }
 }
 
-/* Whether a member was exchanged for a witness with less to do. */
-static bool plan_even(struct plan *plan, uint32_t partition)
+/* Whether a member with more than `high` lines was exchanged for a witness with less than `low`, and
+ * two less than its own: only that makes the loads more even. */
+static bool plan_even(struct plan *plan, uint32_t partition, uint32_t high, uint32_t low)
 {
     uint8_t *places = plan->places[partition];
     uint32_t most = most_loaded(plan, partition);
     uint8_t other = least_loaded(plan, partition);
-    if (other == NOBODY || plan->load[places[most]] < plan->load[other] + 2) {
+    if (other == NOBODY || plan->load[places[most]] <= high || plan->load[other] >= low ||
+        plan->load[places[most]] < plan->load[other] + 2) {
         return false;
     }
     plan->load[places[most]]--;
@@ -115,24 +117,61 @@ static bool plan_even(struct plan *plan, uint32_t partition)
     return true;
 }
 
+/* Whether the line comes to a new epoch by what is planned so far: one more exchange in it then costs
+ * nothing. */
+static bool is_changing(const struct plan *plan, uint32_t partition)
+{
+    const struct sgn_line *line = &plan->map->lines[partition];
+    if (line->epoch == plan->map->version || line->group_count != plan->size) {
+        return true;
+    }
+    for (uint32_t i = 0; i < plan->size; i++) {
+        const struct sgn_witness_member *witness =
+            &plan->map->witnesses[plan->places[partition][i]];
+        int at = sgn_line_group_index(line, witness->id);
+        if (at < 0 || line->group[at].incarnation != witness->incarnation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum lines { LINES_CHANGING, LINES_ALL };
+
+static void plan_even_all(struct plan *plan, enum lines which, uint32_t high, uint32_t low)
+{
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        for (uint32_t p = 0; p < plan->map->partition_count; p++) {
+            if (!is_stuck(plan, p) && (which == LINES_ALL || is_changing(plan, p))) {
+                moved = plan_even(plan, p, high, low) || moved;
+            }
+        }
+    }
+}
+
 static void plan_make(struct plan *plan)
 {
     uint32_t partition_count = plan->map->partition_count;
     for (uint32_t p = 0; p < partition_count; p++) {
         plan_keep(plan, p);
     }
+    uint32_t total = 0;
     for (uint32_t p = 0; p < partition_count; p++) {
         if (!is_stuck(plan, p)) {
             plan_fill(plan, p);
         }
     }
-    bool moved = true;
-    while (moved) {
-        moved = false;
-        for (uint32_t p = 0; p < partition_count; p++) {
-            moved = (!is_stuck(plan, p) && plan_even(plan, p)) || moved;
-        }
+    for (uint32_t i = 0; i < plan->map->witness_count; i++) {
+        total += plan->load[i];
     }
+    /* In lines that change anyway; then from those above their share to those below it, for such
+     * moves are all needed; then whatever is left. */
+    uint32_t low = total / plan->usable_count;
+    plan_even_all(plan, LINES_CHANGING, 0, UINT32_MAX);
+    plan_even_all(plan, LINES_ALL, low + (total % plan->usable_count > 0 ? 1 : 0), low);
+    plan_even_all(plan, LINES_ALL, 0, UINT32_MAX);
 }
 
 uint32_t sgn_map_assign_groups(struct sgn_map *next,

@@ -19,9 +19,9 @@ enum sgn_err sgn_acceptance_decode(struct sgn_bytes bytes, struct sgn_acceptance
     acceptance->promised = sgn_ballot_take(&cursor);
     acceptance->accepted = sgn_ballot_take(&cursor);
     acceptance->value = sgn_cursor_take(&cursor, cursor.left);
-    /* Nothing accepted has no value, and accepting promises. */
+    /* A ballot accepted has a value, none has none; and accepting promises. */
     bool good = !cursor.bad &&
-                (!sgn_ballot_is_zero(&acceptance->accepted) || acceptance->value.count == 0) &&
+                sgn_ballot_is_zero(&acceptance->accepted) == (acceptance->value.count == 0) &&
                 sgn_ballot_compare(&acceptance->accepted, &acceptance->promised) <= 0;
     if (!good) {
         *acceptance = (struct sgn_acceptance){.version = 0};
