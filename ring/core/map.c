@@ -146,8 +146,12 @@ static bool node_arrived(uint32_t node,
 }
 
 /* Whether a witness will answer no more check of the epoch that listed it: it is in an epoch >= the
- * one given, or was restarted, which emptied its memory for good. */
+ * one given, or was restarted, which emptied its memory for good. Incarnations have no order, and a
+ * word of an older one may come late, so another incarnation alone proves nothing. But the one
+ * listed lived before the fence's epoch was chosen; another that has adopted a map of that epoch or
+ * later lived after it; and a witness has one life at a time. */
 static bool witness_gone(const struct sgn_group_member *member,
+                         const struct sgn_fence *fence,
                          uint32_t epoch,
                          const struct sgn_known *known,
                          uint32_t known_count)
@@ -156,7 +160,8 @@ static bool witness_gone(const struct sgn_group_member *member,
         if (known[i].id != member->id || known[i].incarnation == 0) {
             continue;
         }
-        if (known[i].incarnation != member->incarnation || known[i].version >= epoch) {
+        bool same = known[i].incarnation == member->incarnation;
+        if (known[i].version >= (same ? epoch : fence->epoch)) {
             return true;
         }
     }
@@ -185,7 +190,7 @@ bool sgn_fence_passed(const struct sgn_line *line,
 {
     uint32_t gone = 0;
     for (uint32_t i = 0; i < fence->group_count; i++) {
-        gone += witness_gone(&fence->group[i], line->epoch, known, known_count) ? 1 : 0;
+        gone += witness_gone(&fence->group[i], fence, line->epoch, known, known_count) ? 1 : 0;
     }
     uint32_t arrived = 0;
     for (uint32_t i = 0; i < fence->in_sync_count; i++) {
@@ -220,7 +225,7 @@ bool sgn_line_fenced(const struct sgn_line *line,
     }
     *missing_count = 0;
     for (uint32_t i = 0; fence != NULL && i < fence->group_count; i++) {
-        if (!witness_gone(&fence->group[i], line->epoch, known, known_count)) {
+        if (!witness_gone(&fence->group[i], fence, line->epoch, known, known_count)) {
             missing_add(missing, missing_max, missing_count, fence->group[i].id);
         }
     }

@@ -113,7 +113,8 @@ struct sgn_known {
     uint32_t version; /* Highest map version it said it has adopted (with that incarnation). */
 };
 /* 6.3: whether the fence of an earlier epoch is passed for exposure in the line's epoch: f+1 of its
- * group are in an epoch >= the line's or restarted, or all that it lists as in_sync are. */
+ * group are in an epoch >= the line's or restarted (another incarnation is in an epoch >= the
+ * fence's), or all that it lists as in_sync are in one >= the line's. */
 bool sgn_fence_passed(const struct sgn_line *line,
                       const struct sgn_fence *fence,
                       const struct sgn_known *known,

@@ -138,8 +138,10 @@ Test(map, fence_asks_the_epoch_left)
     known[2].version = 2;
     known[3].version = 3; /* W0 arrives: f of 2f + 1. */
     cr_assert(!fenced(known, 8, 3));
-    known[4].incarnation = 2; /* W1 was restarted, and knows nothing yet. */
-    known[4].version = 0;
+    known[4].incarnation = 2; /* Another W1, from before epoch 2 or after it: who can say? */
+    known[4].version = 1;
+    cr_assert(!fenced(known, 8, 3));
+    known[4].version = 2; /* It lived after epoch 2 was chosen: the one listed then is no more. */
     cr_assert(fenced(known, 8, 0));
     known[4].incarnation = 0; /* Nothing is known of it. */
     cr_assert(!fenced(known, 8, 3));
