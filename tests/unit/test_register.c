@@ -377,6 +377,12 @@ Test(registers, acceptors_and_proposers_step_by_step)
     cr_assert_eq(proposal.phase, SGN_PROPOSAL_CHOSEN);
     sgn_proposal_nacked(&proposal, &top);
     cr_assert_eq(proposal.phase, SGN_PROPOSAL_CHOSEN);
+    sgn_proposal_begin(&proposal, 2, &top, 7); /* Of several, the highest, in whatever order. */
+    cr_assert(!sgn_proposal_promised(&proposal, 0, &zero));
+    cr_assert(sgn_proposal_promised(&proposal, 1, &low));
+    cr_assert(sgn_proposal_promised(&proposal, 2, &top));
+    cr_assert(!sgn_proposal_promised(&proposal, 3, &high));
+    cr_assert(sgn_ballot_compare(&proposal.best, &top) == 0);
     sgn_proposal_begin(&proposal, 2, &high, SGN_NODES_MAX);
     cr_assert(sgn_proposal_promised(&proposal, SGN_NODES_MAX - 1, &low) && proposal.votes == 1);
     sgn_proposal_nacked(&proposal, &top);
