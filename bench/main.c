@@ -8,6 +8,7 @@
 #include "bench/echo.h"
 #include "bench/load.h"
 #include "bench/probe.h"
+#include "bench/witness_load.h"
 #include "ring/core/check.h"
 
 #define ROUNDS_MAX 25u
@@ -41,6 +42,7 @@ static const char help[] =
     "           [--against-echo | --against-sync --dir DIR]\n"
     "  kv-bench echo [--connections 64] [--request-bytes N] [--reply-bytes N] [--seconds 5]\n"
     "  kv-bench sync-probe --dir DIR [--group 64] [--record-bytes 128] [--seconds 5]\n"
+    "  kv-bench witness [--program PATH/signet-witness] ...   (kv-bench witness --help)\n"
     "\n"
     "run writes the keys once, then runs the workload in a closed loop: each connection has one\n"
     "request under way. --pids names the server processes whose processor time is counted\n"
@@ -393,6 +395,9 @@ static int command_probe(const struct settings *s)
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    if (argc > 1 && strcmp(argv[1], "witness") == 0) {
+        return sgn_witness_load_main(argc - 1, argv + 1);
+    }
     struct settings s = {.load = {.bucket = "bench",
                                   .workload = 'c',
                                   .seconds = 5,
@@ -432,7 +437,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "sync-probe") == 0) {
         return command_probe(&s);
     }
-    return usage(command[0] == '\0' ? "which command? run, echo or sync-probe"
+    return usage(command[0] == '\0' ? "which command? run, echo, sync-probe or witness"
                                     : "no such command: ",
                  command);
 }
