@@ -80,7 +80,8 @@ struct sgn_witness_options {
 };
 struct sgn_witness; /* witness_state.h */
 
-/* Bytes of zeroed memory, 16-aligned. */
+/* Bytes of zeroed memory, 16-aligned. `partition_count` is the most that a map may have; memory of
+ * partitions and entries that are not used is not touched. */
 size_t sgn_witness_bytes(uint32_t partition_count, uint32_t entries_max);
 struct sgn_witness *sgn_witness_init(void *memory,
                                      uint32_t partition_count,
@@ -95,9 +96,12 @@ struct sgn_witness *sgn_witness_init(void *memory,
  *           unsettled set of each partition; flags SGN_SEED_TOO_MANY for one that has no room (then
  *           items' value is empty and the partition cannot be seeded by that replica).
  *           Answer: err OK; items = per partition u32 partition, u32 epoch, u8 mode.
- *   PING    answer: items = up to 16 old marks (u32 partition, u32 epoch, mark), for 4.3.
+ *   PING    node = sender. Answer: items = up to 16 old marks (u32 partition, u32 epoch, mark) of
+ *           partitions that have it in_sync, for 4.3; the next PING goes on with others.
  * Every answer is WITNESS_ANSWER with a = its map version, b = its incarnation, c = partitions
- * warming that list it, d = partitions dropped for want of room. */
+ * warming that list it, those dropped not counted, d = partitions dropped for want of room.
+ * err: SGN_ERR_PROTOCOL or _INVALID for bytes that are no such request (a batch is taken up to the
+ * bad entry), _UNSUPPORTED for another type; items are then empty. */
 void sgn_witness_step(struct sgn_witness *witness,
                       uint64_t now_ms,
                       const struct sgn_msg *request,
