@@ -86,9 +86,6 @@ static bool is_worth_another_try(const struct sgn_request *request, int err)
     /* Another node may well be in order where this one is not. */
     bool is_node_fault = err == SGN_ERR_PROTOCOL || err == SGN_ERR_IO || err == SGN_ERR_CORRUPT;
     uint32_t retries_max = request->client->settings.retries_max;
-    if (request->op == SGN_OP_WITNESS_ADD && request->maybe_applied) {
-        return false; /* Without an id a second one could add a second witness. */
-    }
     /* A change in doubt goes on with its id until the deadline: some node may know the verdict. */
     bool is_in_doubt = request->maybe_applied && sgn_op_is_change(request->op) && retries_max > 0;
     return (is_in_doubt || request->tries <= retries_max) &&

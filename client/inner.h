@@ -116,7 +116,7 @@ enum sgn_op {
     SGN_OP_RESOLVE,
     SGN_OP_MAP,
     SGN_OP_WITNESS_ADD,
-    SGN_OP_MAP_CHANGE /* Another one: it may be repeated. */
+    SGN_OP_MAP_CHANGE
 };
 
 /* Who may touch the request: IDLE its user; QUEUED and RUNNING the loop; DELIVERING the

@@ -61,8 +61,10 @@ SGN_API int sgn_request_location(const struct sgn_request *request, struct sgn_l
 /* The map: each partition's epoch, replicas with their states, and witnesses, as the ring's nodes
  * have agreed on them; asked of `node`, 0: any. sgn_request_map_info, _witness, _partition. */
 SGN_API void sgn_request_map(struct sgn_request *request, uint32_t node);
-/* Changes of the map, for operators. SGN_ERR_UNKNOWN: it may come about yet; look at the map.
- * A witness that listens at `address` becomes a member of the fleet: sgn_request_witness_id. */
+/* Changes of the map, for operators. One that holds already is done, so each may be repeated.
+ * SGN_ERR_UNKNOWN: it may come about yet; look at the map, or ask again.
+ * A witness at `address` becomes a member of the fleet. The ring gives it its number
+ * (sgn_request_witness_id), with which signet-witness is to be started there. */
 SGN_API void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes address);
 /* It leaves its groups, and the fleet when it is in none any more. */
 SGN_API void sgn_request_witness_drop(struct sgn_request *request, uint32_t witness);

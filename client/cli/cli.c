@@ -155,6 +155,7 @@ static bool apply_global(struct cli *cli, const char *name, const char *value)
             if (strcmp(value, names[i]) == 0) {
                 cli->format = is_format ? (enum cli_format)i : cli->format;
                 cli->read = is_format ? cli->read : (enum sgn_read_mode)i;
+                cli->has_read |= !is_format;
                 return true;
             }
         }

@@ -37,6 +37,7 @@ struct cli {
     struct sgn_client *client; /* Made by cli_connect when a command first needs it. */
     enum cli_format format;
     enum sgn_read_mode read;
+    bool has_read; /* --read was given; else it is the client's option. */
     uint32_t timeout_ms;
     bool quiet, verbose;
     bool in_shell;
@@ -105,6 +106,10 @@ int cli_request_failed(const struct cli *cli, const struct sgn_request *request)
 int cli_exit_of(int err);
 /* Bytes for a terminal: printable UTF-8 as it is, all else as \xNN. */
 void cli_print_escaped(FILE *out, struct sgn_bytes bytes);
+/* '{"schema":1,"key":...', with which the object of a key begins. */
+void cli_json_key(const char *name);
+/* Whether the answer came from an ordered bucket. */
+bool cli_is_ordered(const struct sgn_request *request);
 /* A JSON string with quotes. */
 void cli_json_string(FILE *out, struct sgn_bytes bytes);
 /* "name": "text", or "name_base64": "..." when the bytes are not UTF-8. */
@@ -146,6 +151,21 @@ void cli_apply(const struct cli *cli, struct sgn_request *request);
 /* Reads all of a stream or file. False and a sentence; *out is the caller's to free. */
 bool cli_read_all(struct cli *cli, FILE *in, const char *name, uint8_t **out, size_t *count);
 
+/* cli_receipt.c */
+/* Tells on stderr who answered and how it went, with the node's own account if there is one. */
+void cli_explain(const struct sgn_request *request, const char *verb);
+/* ',"receipt":{...}' inside an object that is being printed. */
+void cli_json_receipt(const struct sgn_request *request);
+
+/* cli_data.c */
+typedef int cli_one_fn(struct cli *cli,
+                       const struct cli_call *call,
+                       const char *name,
+                       struct sgn_request *request,
+                       uint32_t copies);
+/* Runs `one` for every argument; the first failure's exit code is the command's. */
+int cli_for_each(struct cli *cli, const struct cli_call *call, cli_one_fn *one);
+
 /* Commands. */
 int cli_get(struct cli *cli, const struct cli_call *call);
 int cli_put(struct cli *cli, const struct cli_call *call);
@@ -159,6 +179,7 @@ int cli_locate(struct cli *cli, const struct cli_call *call);
 int cli_status(struct cli *cli, const struct cli_call *call);
 int cli_nodes(struct cli *cli, const struct cli_call *call);
 int cli_ring(struct cli *cli, const struct cli_call *call);
+int cli_map(struct cli *cli, const struct cli_call *call); /* The verbs of ring about the map. */
 int cli_local(struct cli *cli, const struct cli_call *call);
 int cli_shell(struct cli *cli, const struct cli_call *call);
 

@@ -53,7 +53,9 @@ struct sgn_request *cli_request(struct cli *cli)
 
 void cli_apply(const struct cli *cli, struct sgn_request *request)
 {
-    sgn_request_set_read(request, cli->read);
+    if (cli->has_read) {
+        sgn_request_set_read(request, cli->read);
+    }
     if (cli->timeout_ms > 0) {
         sgn_request_set_timeout(request, cli->timeout_ms);
     }

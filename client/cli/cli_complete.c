@@ -147,11 +147,16 @@ int cli_complete_run(struct cli *cli, const struct cli_call *call)
         }
     } else if (strcmp(command->name, "bucket") == 0 && args == 0) {
         offer_words(begun, "create|list|delete");
+    } else if (strcmp(command->name, "ring") == 0 && args == 0) {
+        offer_words(begun, "plan|show|witness|group-size|force-fence");
+    } else if (strcmp(command->name, "ring") == 0 && args == 1) {
+        offer_words(begun, "add|drop|list"); /* Of witness; the others take no word or a number. */
     } else if (strcmp(command->name, "local") == 0 && args == 0) {
         offer_words(begun, "up|down|status|kill|start");
     } else if (strcmp(command->name, "completion") == 0) {
         offer_words(begun, "bash|zsh|fish");
-    } else if (strncmp(command->args, "KEY", 3) == 0 || strstr(command->args, "BUCKET/") != NULL) {
+    } else if (strncmp(command->args, "KEY", 3) == 0 || strncmp(command->args, "[KEY", 4) == 0 ||
+               strstr(command->args, "BUCKET/") != NULL) {
         offer_keys(cli, begun);
     }
     return CLI_DONE;

@@ -1,30 +1,8 @@
-/* client/cli/cli_data.c - get, put, del, stat, list. */
+/* client/cli/cli_data.c - get, stat, list. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
-
-static void explain(const struct cli *cli, const struct sgn_request *request, const char *verb)
-{
-    (void)cli;
-    struct sgn_receipt receipt = {.struct_bytes = sizeof(receipt)};
-    sgn_request_receipt(request, &receipt);
-    (void)fprintf(stderr,
-                  "node %u answered; %u copies %s; %u tries, %u hedges; %.3f ms\n",
-                  receipt.node,
-                  receipt.copies,
-                  verb,
-                  receipt.tries,
-                  receipt.hedges,
-                  (double)receipt.ns / 1e6);
-}
-
-static void json_key(const char *name)
-{
-    (void)fputs("{\"schema\":1,", stdout);
-    cli_json_bytes(stdout, "key", sgn_text(name));
-}
 
 static void print_sibling(const struct cli *cli, const struct sgn_value_info *info, bool is_first)
 {
@@ -43,11 +21,16 @@ static void print_sibling(const struct cli *cli, const struct sgn_value_info *in
     }
 }
 
-static void print_all(const struct cli *cli, const char *name, const struct sgn_request *request)
+static void print_all(const struct cli *cli,
+                      const char *name,
+                      const struct sgn_request *request,
+                      bool with_receipt)
 {
     if (cli->format == CLI_JSON) {
-        json_key(name);
-        (void)printf(",\"context\":\"%s\",\"siblings\":[", sgn_request_context_text(request));
+        cli_json_key(name);
+        (void)printf(",\"version\":\"%s\",\"context\":\"%s\",\"siblings\":[",
+                     sgn_request_version(request),
+                     sgn_request_context_text(request));
     }
     for (uint32_t i = 0; i < sgn_request_sibling_count(request); i++) {
         struct sgn_value_info info = {.struct_bytes = sizeof(info)};
@@ -55,13 +38,22 @@ static void print_all(const struct cli *cli, const char *name, const struct sgn_
         print_sibling(cli, &info, i == 0);
     }
     if (cli->format == CLI_JSON) {
-        (void)fputs("]}\n", stdout);
+        (void)fputs("]", stdout);
+        if (with_receipt) {
+            cli_json_receipt(request);
+        }
+        (void)fputs("}\n", stdout);
+    } else if (cli_is_ordered(request)) {
+        (void)printf("version %s\n", sgn_request_version(request));
     } else {
         (void)printf("context %s\n", sgn_request_context_text(request));
     }
 }
 
-static void print_value(const struct cli *cli, const char *name, const struct sgn_request *request)
+static void print_value(const struct cli *cli,
+                        const char *name,
+                        const struct sgn_request *request,
+                        bool with_receipt)
 {
     struct sgn_bytes value = sgn_request_value(request);
     switch (cli->format) {
@@ -71,12 +63,15 @@ static void print_value(const struct cli *cli, const char *name, const struct sg
         (void)putchar('\n');
         break;
     case CLI_JSON:
-        json_key(name);
+        cli_json_key(name);
         (void)printf(",\"version\":\"%s\",\"context\":\"%s\",\"siblings\":%u,",
                      sgn_request_version(request),
                      sgn_request_context_text(request),
                      sgn_request_sibling_count(request));
         cli_json_bytes(stdout, "value", value);
+        if (with_receipt) {
+            cli_json_receipt(request);
+        }
         (void)fputs("}\n", stdout);
         break;
     }
@@ -91,15 +86,42 @@ static void print_value(const struct cli *cli, const char *name, const struct sg
     }
 }
 
-static int write_context(const struct cli *cli, const char *path, const struct sgn_request *request)
+/* A line of text for --context-out and --version-out; no path, no file. */
+static int write_line(const struct cli *cli, const char *path, const char *text)
 {
+    if (path == NULL) {
+        return CLI_DONE;
+    }
     FILE *file = fopen(path, "we");
-    bool good = file != NULL && fprintf(file, "%s\n", sgn_request_context_text(request)) > 0;
+    bool good = file != NULL && fprintf(file, "%s\n", text) > 0;
     good = file != NULL && fclose(file) == 0 && good;
     if (!good) {
         cli_error(cli, SGN_ERR_IO, "%s: %s", path, strerror(errno));
     }
     return good ? CLI_DONE : CLI_FAILED;
+}
+
+/* --at-least V: a session read. */
+static bool apply_freshness(const struct cli *cli,
+                            const struct cli_call *call,
+                            struct sgn_request *request)
+{
+    const char *least = cli_flag(call, "--at-least");
+    if (least == NULL) {
+        return true;
+    }
+    if (cli->has_read && cli->read != SGN_READ_SESSION) {
+        cli_error(cli, SGN_ERR_INVALID, "--at-least is for session reads; leave --read out");
+        return false;
+    }
+    if (sgn_request_set_at_least_text(request, least) != SGN_OK) {
+        cli_error(cli,
+                  SGN_ERR_INVALID,
+                  "--at-least: \"%s\" is not a version; get, stat and put give one",
+                  least);
+        return false;
+    }
+    return true;
 }
 
 static int get_one(struct cli *cli,
@@ -111,29 +133,37 @@ static int get_one(struct cli *cli,
     struct sgn_bytes bucket;
     struct sgn_bytes key;
     cli_split_key(name, &bucket, &key);
+    bool explains = cli_flag(call, "--explain") != NULL;
     sgn_request_get(request, bucket, key);
     cli_apply(cli, request);
     sgn_request_set_copies(request, copies);
+    if (!apply_freshness(cli, call, request)) {
+        return CLI_USAGE;
+    }
+    if (explains) {
+        sgn_request_set_explain(request);
+    }
     if (sgn_request_run(request) != SGN_OK) {
+        if (explains && cli->format != CLI_JSON) {
+            cli_explain(request, "read");
+        }
         return cli_request_failed(cli, request);
     }
     if (cli_flag(call, "--all") != NULL) {
-        print_all(cli, name, request);
+        print_all(cli, name, request, explains);
     } else {
-        print_value(cli, name, request);
+        print_value(cli, name, request, explains);
     }
-    if (cli_flag(call, "--explain") != NULL) {
-        explain(cli, request, "read");
+    if (explains && cli->format != CLI_JSON) {
+        cli_explain(request, "read");
     }
-    const char *path = cli_flag(call, "--context-out");
-    return path == NULL ? CLI_DONE : write_context(cli, path, request);
+    int status =
+        write_line(cli, cli_flag(call, "--context-out"), sgn_request_context_text(request));
+    int second = write_line(cli, cli_flag(call, "--version-out"), sgn_request_version(request));
+    return status == CLI_DONE ? second : status;
 }
 
-/* Runs `one` for every argument; the first failure's exit code is the command's. */
-static int for_each(
-    struct cli *cli,
-    const struct cli_call *call,
-    int (*one)(struct cli *, const struct cli_call *, const char *, struct sgn_request *, uint32_t))
+int cli_for_each(struct cli *cli, const struct cli_call *call, cli_one_fn *one)
 {
     uint32_t copies = 0;
     if (!cli_flag_number(call, "--copies", 1, 7, &copies)) {
@@ -154,7 +184,7 @@ static int for_each(
 
 int cli_get(struct cli *cli, const struct cli_call *call)
 {
-    return for_each(cli, call, get_one);
+    return cli_for_each(cli, call, get_one);
 }
 
 static int stat_one(struct cli *cli,
@@ -163,27 +193,29 @@ static int stat_one(struct cli *cli,
                     struct sgn_request *request,
                     uint32_t copies)
 {
-    (void)call;
     struct sgn_bytes bucket;
     struct sgn_bytes key;
     cli_split_key(name, &bucket, &key);
     sgn_request_stat(request, bucket, key);
     cli_apply(cli, request);
     sgn_request_set_copies(request, copies);
+    if (!apply_freshness(cli, call, request)) {
+        return CLI_USAGE;
+    }
     if (sgn_request_run(request) != SGN_OK) {
         return cli_request_failed(cli, request);
     }
     uint32_t count = sgn_request_sibling_count(request);
     if (cli->format == CLI_JSON) {
-        json_key(name);
+        cli_json_key(name);
         (void)printf(",\"version\":\"%s\",\"context\":\"%s\",\"siblings\":[",
                      sgn_request_version(request),
                      sgn_request_context_text(request));
     } else {
-        (void)printf("%s\n  version  %s\n  context  %s\n",
-                     name,
-                     sgn_request_version(request),
-                     sgn_request_context_text(request));
+        (void)printf("%s\n  version  %s\n", name, sgn_request_version(request));
+        if (!cli_is_ordered(request)) {
+            (void)printf("  context  %s\n", sgn_request_context_text(request));
+        }
     }
     for (uint32_t i = 0; i < count; i++) {
         struct sgn_value_info info = {.struct_bytes = sizeof(info)};
@@ -207,184 +239,47 @@ static int stat_one(struct cli *cli,
     return CLI_DONE;
 }
 
-int cli_stat(struct cli *cli, const struct cli_call *call)
+/* What became of a write that ended without a verdict. */
+static int stat_token(struct cli *cli, const char *token)
 {
-    return for_each(cli, call, stat_one);
-}
-
-/* --context TEXT, none or @FILE. */
-static bool apply_context(struct cli *cli, const struct cli_call *call, struct sgn_request *request)
-{
-    const char *text = cli_flag(call, "--context");
-    char line[4096];
-    if (text == NULL) {
-        return true;
-    }
-    if (text[0] == '@') {
-        FILE *file = fopen(text + 1, "re");
-        bool good = file != NULL && fgets(line, sizeof(line), file) != NULL;
-        if (!good) {
-            cli_error(cli, SGN_ERR_INVALID, "--context %s: the file cannot be read", text);
-        }
-        if (file != NULL) {
-            (void)fclose(file);
-        }
-        if (!good) {
-            return false;
-        }
-        line[strcspn(line, "\r\n")] = '\0';
-        text = line;
-    }
-    if (sgn_request_set_context_text(request, strcmp(text, "none") == 0 ? "" : text) != SGN_OK) {
-        cli_error(cli,
-                  SGN_ERR_INVALID,
-                  "--context: \"%s\" is not a context; get --all or --context-out gives one",
-                  text);
-        return false;
-    }
-    return true;
-}
-
-/* The context of the values that a read of R copies finds, as text to be freed: a delete with it
- * takes what the ring holds, not only what the one node holds that happens to coordinate. An absent
- * key leaves *seen NULL. */
-static int seen_by_ring(struct cli *cli,
-                        struct sgn_bytes bucket,
-                        struct sgn_bytes key,
-                        struct sgn_request *request,
-                        char **seen)
-{
-    sgn_request_stat(request, bucket, key);
-    cli_apply(cli, request);
-    int err = sgn_request_run(request);
-    if (err != SGN_OK) {
-        return err == SGN_ERR_NOT_FOUND ? CLI_DONE : cli_request_failed(cli, request);
-    }
-    *seen = strdup(sgn_request_context_text(request));
-    if (*seen == NULL) {
-        cli_error(cli, SGN_ERR_NOMEM, "%s", sgn_err_text(SGN_ERR_NOMEM));
-        return CLI_FAILED;
-    }
-    return CLI_DONE;
-}
-
-static int deleted(const struct cli *cli, const char *name, bool something)
-{
-    if (cli->format == CLI_JSON) {
-        json_key(name);
-        (void)printf(",\"deleted\":%s}\n", something ? "true" : "false");
-    } else if (!something && !cli->quiet) {
-        (void)fprintf(stderr, "kv-cli: %s is not there; nothing to delete\n", name);
-    }
-    return CLI_DONE;
-}
-
-static int del_one(struct cli *cli,
-                   const struct cli_call *call,
-                   const char *name,
-                   struct sgn_request *request,
-                   uint32_t copies)
-{
-    struct sgn_bytes bucket;
-    struct sgn_bytes key;
-    cli_split_key(name, &bucket, &key);
-    char *seen = NULL;
-    if (cli_flag(call, "--context") == NULL) {
-        int status = seen_by_ring(cli, bucket, key, request, &seen);
-        if (status != CLI_DONE || seen == NULL) {
-            return status != CLI_DONE ? status : deleted(cli, name, false);
-        }
-    }
-    sgn_request_del(request, bucket, key);
-    cli_apply(cli, request);
-    sgn_request_set_copies(request, copies);
-    bool good = seen == NULL ? apply_context(cli, call, request)
-                             : sgn_request_set_context_text(request, seen) == SGN_OK;
-    free(seen);
-    if (!good) {
-        return CLI_USAGE; /* Told; a context that the library itself made is always one. */
-    }
-    return sgn_request_run(request) == SGN_OK ? deleted(cli, name, true)
-                                              : cli_request_failed(cli, request);
-}
-
-int cli_del(struct cli *cli, const struct cli_call *call)
-{
-    return for_each(cli, call, del_one);
-}
-
-/* The value word of put as bytes of its own. */
-static bool put_value(struct cli *cli, const struct cli_call *call, uint8_t **out, size_t *count)
-{
-    const char *word = call->args[1];
-    bool hex = cli_flag(call, "--hex") != NULL;
-    bool base64 = cli_flag(call, "--base64") != NULL;
-    if (!hex && !base64 && strcmp(word, "-") == 0) {
-        return cli_read_all(cli, stdin, "stdin", out, count);
-    }
-    if (!hex && !base64 && word[0] == '@') {
-        FILE *file = fopen(word + 1, "re");
-        if (file == NULL) {
-            cli_error(cli, SGN_ERR_INVALID, "%s: %s", word + 1, strerror(errno));
-            return false;
-        }
-        bool good = cli_read_all(cli, file, word + 1, out, count);
-        (void)fclose(file);
-        return good;
-    }
-    *count = strlen(word);
-    *out = malloc(*count + 1);
-    if (*out == NULL) {
-        cli_error(cli, SGN_ERR_NOMEM, "%s", sgn_err_text(SGN_ERR_NOMEM));
-        return false;
-    }
-    if (!hex && !base64) {
-        memcpy(*out, word, *count);
-        return true;
-    }
-    if (hex ? cli_unhex(word, *out, count) : cli_unbase64(sgn_text(word), *out, count)) {
-        return true;
-    }
-    cli_error(cli, SGN_ERR_INVALID, "the value is not %s", hex ? "hex" : "base64");
-    free(*out);
-    return false;
-}
-
-int cli_put(struct cli *cli, const struct cli_call *call)
-{
-    uint32_t copies = 0;
-    uint8_t *value = NULL;
-    size_t count = 0;
-    if (!cli_flag_number(call, "--copies", 1, 7, &copies) ||
-        !put_value(cli, call, &value, &count)) {
-        return CLI_USAGE;
-    }
     struct sgn_request *request = cli_connect(cli) ? cli_request(cli) : NULL;
     if (request == NULL) {
-        free(value);
         return CLI_FAILED;
     }
-    struct sgn_bytes bucket;
-    struct sgn_bytes key;
-    cli_split_key(call->args[0], &bucket, &key);
-    sgn_request_put(request, bucket, key, (struct sgn_bytes){value, count});
+    const char *outcome = NULL;
+    (void)sgn_request_resolve(request, token); /* What is wrong with it is told by run. */
     cli_apply(cli, request);
-    sgn_request_set_copies(request, copies);
-    int status = CLI_USAGE;
-    if (apply_context(cli, call, request)) {
-        status = sgn_request_run(request) == SGN_OK ? CLI_DONE : cli_request_failed(cli, request);
+    int err = sgn_request_run(request);
+    switch (err) {
+    case SGN_OK: outcome = "applied"; break;
+    case SGN_ERR_CONDITION: outcome = "rejected"; break;
+    case SGN_ERR_VOID: outcome = "void"; break;
+    case SGN_ERR_UNKNOWN: outcome = "unknown"; break;
+    default: break;
     }
-    if (status == CLI_DONE && cli->format == CLI_JSON) {
-        json_key(call->args[0]);
-        (void)printf(
-            ",\"bytes\":%zu,\"context\":\"%s\"}\n", count, sgn_request_context_text(request));
+    if (outcome == NULL) {
+        int status = cli_request_failed(cli, request);
+        sgn_request_destroy(request);
+        return status;
     }
-    if (status == CLI_DONE && cli_flag(call, "--explain") != NULL) {
-        explain(cli, request, "stored when it answered");
+    const char *version = sgn_request_version(request);
+    if (cli->format == CLI_JSON) {
+        (void)printf("{\"schema\":1,\"outcome\":\"%s\",\"version\":\"%s\"}\n", outcome, version);
+    } else {
+        (void)printf("%s%s%s\n", outcome, version[0] == '\0' ? "" : " ", version);
     }
     sgn_request_destroy(request);
-    free(value);
-    return status;
+    return cli_exit_of(err);
+}
+
+int cli_stat(struct cli *cli, const struct cli_call *call)
+{
+    const char *token = cli_flag(call, "--token");
+    if ((token == NULL) == (call->arg_count == 0)) {
+        (void)fprintf(stderr, "kv-cli: use: kv-cli stat KEY... | stat --token TOKEN\n");
+        return CLI_USAGE;
+    }
+    return token == NULL ? cli_for_each(cli, call, stat_one) : stat_token(cli, token);
 }
 
 static void print_item(const struct cli *cli, const struct sgn_item_info *info, bool is_long)

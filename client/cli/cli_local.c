@@ -18,7 +18,7 @@
 
 /* Binds to find a port nobody has; the socket is closed again, so another program could take it in
  * between: signet-node then says so, and a second `up` chooses anew. */
-static uint16_t free_port(uint16_t wanted)
+uint16_t local_free_port(uint16_t wanted)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(wanted)};
@@ -79,7 +79,7 @@ static bool write_configs(const struct local *local)
     for (uint32_t i = 0; i < local->count; i++) {
         ports[i] = 0;
         while (ports[i] == 0 && next < PORT_FIRST + 4 * LOCAL_NODES_MAX) {
-            ports[i] = free_port((uint16_t)next++);
+            ports[i] = local_free_port((uint16_t)next++);
         }
         if (ports[i] == 0) {
             cli_error(
@@ -121,6 +121,39 @@ static void print_seeds(const struct local *local)
     }
 }
 
+static void print_process(const struct local *local, uint32_t id, pid_t pid)
+{
+    char listen_line[128] = "";
+    char admin[128] = "";
+    char name[LOCAL_NAME_BYTES];
+    bool is_witness = id >= LOCAL_WITNESS;
+    local_name(id, name);
+    (void)local_ready_line(local, id, LOCAL_LISTEN, listen_line, sizeof(listen_line));
+    (void)local_ready_line(local, id, LOCAL_ADMIN, admin, sizeof(admin));
+    if (local->cli->format == CLI_JSON) {
+        /* The addresses of clients are all that is called "listen". */
+        (void)printf("{\"%s\":%u,\"pid\":%ld,\"up\":%s,\"%s\":\"%s\",\"admin\":\"%s\"}\n",
+                     is_witness ? "witness" : "node",
+                     is_witness ? id - LOCAL_WITNESS : id,
+                     (long)pid,
+                     pid != 0 ? "true" : "false",
+                     is_witness ? "address" : "listen",
+                     pid != 0 ? listen_line : "",
+                     pid != 0 ? admin : "");
+    } else if (pid != 0) {
+        (void)printf(
+            "%s up pid %ld listen %s admin http://%s\n", name, (long)pid, listen_line, admin);
+    } else {
+        (void)printf("%s down\n", name);
+    }
+}
+
+/* The i-th of all processes, nodes first. */
+static uint32_t process_id(const struct local *local, uint32_t index)
+{
+    return index < local->count ? index + 1 : LOCAL_WITNESS + index - local->count + 1;
+}
+
 static int local_status(const struct local *local)
 {
     if (local->count == 0) {
@@ -129,31 +162,13 @@ static int local_status(const struct local *local)
         return CLI_NOT_FOUND;
     }
     uint32_t up = 0;
-    for (uint32_t i = 0; i < local->count; i++) {
-        char listen_line[128] = "";
-        char admin[128] = "";
-        pid_t pid = local_pid(local, i + 1);
-        (void)local_ready_line(local, i + 1, LOCAL_LISTEN, listen_line, sizeof(listen_line));
-        (void)local_ready_line(local, i + 1, LOCAL_ADMIN, admin, sizeof(admin));
+    uint32_t all = local->count + local->witnesses;
+    for (uint32_t i = 0; i < all; i++) {
+        pid_t pid = local_pid(local, process_id(local, i));
         up += pid != 0;
-        if (local->cli->format == CLI_JSON) {
-            (void)printf("{\"node\":%u,\"pid\":%ld,\"up\":%s,\"listen\":\"%s\",\"admin\":\"%s\"}\n",
-                         i + 1,
-                         (long)pid,
-                         pid != 0 ? "true" : "false",
-                         pid != 0 ? listen_line : "",
-                         pid != 0 ? admin : "");
-        } else if (pid != 0) {
-            (void)printf("node %u up pid %ld listen %s admin http://%s\n",
-                         i + 1,
-                         (long)pid,
-                         listen_line,
-                         admin);
-        } else {
-            (void)printf("node %u down\n", i + 1);
-        }
+        print_process(local, process_id(local, i), pid);
     }
-    return up == local->count ? CLI_DONE : CLI_PROBLEMS;
+    return up == all ? CLI_DONE : CLI_PROBLEMS;
 }
 
 static int local_up(const struct local *local)
@@ -166,13 +181,17 @@ static int local_up(const struct local *local)
             return CLI_FAILED;
         }
     }
+    if (!local_witnesses_up(local)) {
+        return CLI_FAILED;
+    }
     if (local->cli->format == CLI_JSON) {
         return local_status(local);
     }
-    (void)printf("ring of %u nodes up in %llu ms, in %s\n",
-                 local->count,
-                 (unsigned long long)(cli_now_ms() - began),
-                 local->dir);
+    (void)printf("ring of %u nodes", local->count);
+    if (local->witnesses > 0) {
+        (void)printf(" and %u witnesses", local->witnesses);
+    }
+    (void)printf(" up in %llu ms, in %s\n", (unsigned long long)(cli_now_ms() - began), local->dir);
     (void)fputs("export SIGNET_SEEDS=", stdout);
     print_seeds(local);
     (void)putchar('\n');
@@ -204,20 +223,23 @@ static bool weights_of(struct local *local, const char *text)
 /* Configs for a ring that is not there yet. */
 static int local_make(struct local *local, const struct cli_call *call)
 {
-    uint32_t witnesses = 0;
+    uint32_t witnesses = local->witnesses;
     uint32_t nodes = local->count == 0 ? 3 : local->count;
     local->partitions = 256;
     if (!cli_flag_number(call, "--nodes", 1, LOCAL_NODES_MAX, &nodes) ||
-        !cli_flag_number(call, "--witnesses", 0, 100, &witnesses) ||
+        !cli_flag_number(call, "--witnesses", 0, LOCAL_WITNESSES_MAX, &witnesses) ||
         !cli_flag_number(call, "--partitions", 8, 16384, &local->partitions)) {
         return CLI_USAGE;
     }
-    if (witnesses > 0) {
+    if (witnesses < local->witnesses) {
         cli_error(local->cli,
-                  SGN_ERR_UNSUPPORTED,
-                  "this build has no witnesses yet; leave --witnesses out");
+                  SGN_ERR_INVALID,
+                  "%s has %u witnesses; kv-cli ring witness drop ID lets one go",
+                  local->dir,
+                  local->witnesses);
         return CLI_USAGE;
     }
+    local->witnesses = witnesses;
     if ((local->partitions & (local->partitions - 1)) != 0) {
         cli_error(local->cli,
                   SGN_ERR_INVALID,
@@ -262,16 +284,22 @@ static void remove_tree(const char *path)
 static int local_down(const struct local *local, bool wipe)
 {
     uint32_t stopped = 0;
+    uint32_t witnesses_stopped = 0;
     for (uint32_t i = 0; i < local->count; i++) {
         stopped += local_node_stop(local, i + 1, SIGTERM); /* False: it did not run. */
     }
-    for (uint32_t i = 0; wipe && i < local->count; i++) {
+    for (uint32_t i = 1; i <= local->witnesses; i++) {
+        witnesses_stopped += local_node_stop(local, LOCAL_WITNESS + i, SIGTERM);
+    }
+    for (uint32_t i = 0; wipe && i < local->count + local->witnesses; i++) {
         static const char *const kinds[] = {"conf", "log", "ready"};
         char path[LOCAL_PATH_BYTES];
-        (void)snprintf(path, sizeof(path), "%s/data-%u", local->dir, i + 1);
-        remove_tree(path);
+        if (i < local->count) {
+            (void)snprintf(path, sizeof(path), "%s/data-%u", local->dir, i + 1);
+            remove_tree(path);
+        }
         for (uint32_t k = 0; k < 3; k++) {
-            local_path(local, i + 1, kinds[k], path);
+            local_path(local, process_id(local, i), kinds[k], path);
             (void)unlink(path);
         }
     }
@@ -284,9 +312,12 @@ static int local_down(const struct local *local, bool wipe)
         return CLI_FAILED;
     }
     if (local->cli->format == CLI_JSON) {
-        (void)printf("{\"schema\":1,\"nodes\":%u,\"stopped\":%u,\"wiped\":%s}\n",
+        (void)printf("{\"schema\":1,\"nodes\":%u,\"stopped\":%u,\"witnesses\":%u,"
+                     "\"witnesses_stopped\":%u,\"wiped\":%s}\n",
                      local->count,
                      stopped,
+                     local->witnesses,
+                     witnesses_stopped,
                      wipe ? "true" : "false");
     } else if (local->count == 0) {
         (void)fprintf(stderr, "kv-cli: no ring in %s\n", local->dir);
@@ -297,25 +328,34 @@ static int local_down(const struct local *local, bool wipe)
 static int local_one(const struct local *local, const char *word, bool start)
 {
     char *end = NULL;
-    unsigned long id = strtoul(word, &end, 10);
-    if (*end != '\0' || id < 1 || id > local->count) {
+    bool is_witness = word[0] == 'w';
+    uint32_t most = is_witness ? local->witnesses : local->count;
+    unsigned long id = strtoul(word + is_witness, &end, 10);
+    if (*end != '\0' || id < 1 || id > most) {
         cli_error(local->cli,
                   SGN_ERR_INVALID,
-                  "%s has nodes 1 to %u, not \"%s\"",
+                  "%s has nodes 1 to %u and witnesses w1 to w%u, not \"%s\"",
                   local->dir,
                   local->count,
+                  local->witnesses,
                   word);
         return CLI_USAGE;
     }
-    if (start && !local_node_start(local, (uint32_t)id)) {
+    uint32_t process = (uint32_t)id + (is_witness ? LOCAL_WITNESS : 0);
+    if (start && !local_node_start(local, process)) {
         return CLI_FAILED;
     }
-    if (!start && !local_node_stop(local, (uint32_t)id, SIGKILL)) {
-        cli_error(local->cli, SGN_ERR_INVALID, "node %lu does not run", id);
+    if (!start && !local_node_stop(local, process, SIGKILL)) {
+        char name[LOCAL_NAME_BYTES];
+        local_name(process, name);
+        cli_error(local->cli, SGN_ERR_INVALID, "%s does not run", name);
         return CLI_FAILED;
     }
     if (local->cli->format == CLI_JSON) {
-        (void)printf("{\"schema\":1,\"node\":%lu,\"up\":%s}\n", id, start ? "true" : "false");
+        (void)printf("{\"schema\":1,\"%s\":%lu,\"up\":%s}\n",
+                     is_witness ? "witness" : "node",
+                     id,
+                     start ? "true" : "false");
     }
     return CLI_DONE;
 }
@@ -359,6 +399,7 @@ int cli_local(struct cli *cli, const struct cli_call *call)
         return verb == 0 ? CLI_FAILED : CLI_NOT_FOUND;
     }
     local.count = configured(&local);
+    local.witnesses = local_witnesses_configured(&local);
     if (verb == 0) {
         bool is_new = local.count == 0;
         int status = local_make(&local, call);

@@ -16,7 +16,24 @@
 
 void local_path(const struct local *local, uint32_t id, const char *kind, char *out)
 {
-    (void)snprintf(out, LOCAL_PATH_BYTES, "%s/node-%u.%s", local->dir, id, kind);
+    bool is_witness = id >= LOCAL_WITNESS;
+    (void)snprintf(out,
+                   LOCAL_PATH_BYTES,
+                   "%s/%s-%u.%s",
+                   local->dir,
+                   is_witness ? "witness" : "node",
+                   is_witness ? id - LOCAL_WITNESS : id,
+                   kind);
+}
+
+void local_name(uint32_t id, char name[LOCAL_NAME_BYTES])
+{
+    bool is_witness = id >= LOCAL_WITNESS;
+    (void)snprintf(name,
+                   LOCAL_NAME_BYTES,
+                   "%s %u",
+                   is_witness ? "witness" : "node",
+                   is_witness ? id - LOCAL_WITNESS : id);
 }
 
 static void pause_ms(long ms)
@@ -67,9 +84,10 @@ pid_t local_pid(const struct local *local, uint32_t id)
     return memmem(command, count, path, strlen(path)) != NULL ? (pid_t)pid : 0;
 }
 
-static const char *node_program(char *path, size_t cap)
+static const char *program_of(uint32_t id, char *path, size_t cap)
 {
-    const char *chosen = getenv("SIGNET_NODE");
+    bool is_witness = id >= LOCAL_WITNESS;
+    const char *chosen = getenv(is_witness ? "SIGNET_WITNESS" : "SIGNET_NODE");
     if (chosen != NULL && chosen[0] != '\0') {
         return chosen;
     }
@@ -77,15 +95,17 @@ static const char *node_program(char *path, size_t cap)
     path[count < 0 ? 0 : count] = '\0';
     char *slash = strrchr(path, '/');
     if (slash != NULL) {
-        static const char *const places[] = {"/signet-node", "/../node/signet-node"};
+        static const char *const places[2][2] = {{"/signet-node", "/../node/signet-node"},
+                                                 {"/signet-witness", "/../witness/signet-witness"}};
         for (uint32_t i = 0; i < 2; i++) {
-            memcpy(slash, places[i], strlen(places[i]) + 1);
+            const char *place = places[is_witness][i];
+            memcpy(slash, place, strlen(place) + 1);
             if (access(path, X_OK) == 0) {
                 return path;
             }
         }
     }
-    return "signet-node"; /* By PATH. */
+    return is_witness ? "signet-witness" : "signet-node"; /* By PATH. */
 }
 
 _Noreturn static void exec_node(const char *program, const char *config, int log)
@@ -122,6 +142,8 @@ bool local_node_start(const struct local *local, uint32_t id)
     char log[LOCAL_PATH_BYTES];
     char ready[LOCAL_PATH_BYTES];
     char program_path[4096];
+    char name[LOCAL_NAME_BYTES];
+    local_name(id, name);
     local_path(local, id, "conf", config);
     local_path(local, id, "log", log);
     local_path(local, id, "ready", ready);
@@ -130,7 +152,7 @@ bool local_node_start(const struct local *local, uint32_t id)
     }
     (void)unlink(ready); /* Left by a node that was killed. */
     int log_fd = open(log, O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0644);
-    const char *program = node_program(program_path, sizeof(program_path));
+    const char *program = program_of(id, program_path, sizeof(program_path));
     pid_t pid = log_fd < 0 ? -1 : fork();
     if (pid == 0) {
         exec_node(program, config, log_fd);
@@ -142,7 +164,7 @@ bool local_node_start(const struct local *local, uint32_t id)
     (void)close(log_fd);
     for (uint64_t until = cli_now_ms() + UP_MS_MAX; cli_now_ms() < until; pause_ms(5)) {
         if (waitpid(pid, NULL, WNOHANG) == pid) {
-            cli_error(local->cli, SGN_ERR_IO, "node %u ended at once; its log %s ends:", id, log);
+            cli_error(local->cli, SGN_ERR_IO, "%s ended at once; its log %s ends:", name, log);
             show_log_end(log);
             return false;
         }
@@ -152,8 +174,8 @@ bool local_node_start(const struct local *local, uint32_t id)
     }
     cli_error(local->cli,
               SGN_ERR_TIMEOUT,
-              "node %u is not ready after %u s; see %s",
-              id,
+              "%s is not ready after %u s; see %s",
+              name,
               UP_MS_MAX / 1000,
               log);
     return false;
@@ -169,8 +191,10 @@ bool local_node_stop(const struct local *local, uint32_t id, int signal_number)
     while (local_pid(local, id) == pid && kill(pid, 0) == 0) {
         (void)waitpid(pid, NULL, WNOHANG); /* In a shell it may be our own child. */
         if (cli_now_ms() > until) {
+            char name[LOCAL_NAME_BYTES];
+            local_name(id, name);
             (void)fprintf(
-                stderr, "kv-cli: node %u did not stop in %u s; killed\n", id, DOWN_MS_MAX / 1000);
+                stderr, "kv-cli: %s did not stop in %u s; killed\n", name, DOWN_MS_MAX / 1000);
             (void)kill(pid, SIGKILL);
             until = UINT64_MAX;
         }

@@ -18,6 +18,7 @@ int cli_exit_of(int err)
     case SGN_ERR_CONDITION: return CLI_CONDITION;
     case SGN_ERR_UNKNOWN: return CLI_UNKNOWN;
     case SGN_ERR_TIMEOUT: return CLI_TIMEOUT;
+    case SGN_ERR_FENCED:
     case SGN_ERR_UNAVAILABLE: return CLI_UNAVAILABLE;
     case SGN_ERR_INVALID:
     case SGN_ERR_TOO_LARGE:
@@ -26,6 +27,15 @@ int cli_exit_of(int err)
     case SGN_ERR_VERSION: return CLI_REFUSED;
     default: return CLI_FAILED;
     }
+}
+
+static void begin_error(int err, const char *text)
+{
+    (void)fprintf(stderr,
+                  "{\"error\":{\"name\":\"%s\",\"retriable\":%s,\"text\":",
+                  sgn_err_name(err),
+                  sgn_err_is_retriable(err) ? "true" : "false");
+    cli_json_string(stderr, sgn_text(text));
 }
 
 void cli_error(const struct cli *cli, int err, const char *format, ...)
@@ -39,19 +49,40 @@ void cli_error(const struct cli *cli, int err, const char *format, ...)
         (void)fprintf(stderr, "kv-cli: %s\n", text);
         return;
     }
-    (void)fprintf(stderr,
-                  "{\"error\":{\"name\":\"%s\",\"retriable\":%s,\"text\":",
-                  sgn_err_name(err),
-                  sgn_err_is_retriable(err) ? "true" : "false");
-    cli_json_string(stderr, sgn_text(text));
+    begin_error(err, text);
     (void)fputs("}}\n", stderr);
+}
+
+bool cli_is_ordered(const struct sgn_request *request)
+{
+    struct sgn_key_version version;
+    return sgn_request_key_version(request, &version) == SGN_OK;
 }
 
 int cli_request_failed(const struct cli *cli, const struct sgn_request *request)
 {
     int err = sgn_request_err(request);
     const char *text = sgn_request_error(request);
-    cli_error(cli, err, "%s", text[0] == '\0' ? sgn_err_text(err) : text);
+    const char *version = cli_is_ordered(request) ? sgn_request_version(request) : "";
+    const char *token = sgn_request_token(request);
+    text = text[0] == '\0' ? sgn_err_text(err) : text;
+    if (cli->format == CLI_JSON) {
+        struct sgn_receipt receipt = {.struct_bytes = sizeof(receipt)};
+        sgn_request_receipt(request, &receipt);
+        begin_error(err, text);
+        (void)fprintf(stderr, ",\"node\":%u", receipt.node);
+        (void)fprintf(stderr, version[0] == '\0' ? "%s" : ",\"version\":\"%s\"", version);
+        (void)fprintf(stderr, token[0] == '\0' ? "%s" : ",\"token\":\"%s\"", token);
+        (void)fputs("}}\n", stderr);
+        return cli_exit_of(err);
+    }
+    (void)fprintf(stderr, "kv-cli: %s\n", text);
+    if (err == SGN_ERR_CONDITION) {
+        (void)fprintf(stderr, "kv-cli: the key's version is %s\n", version);
+    }
+    if (token[0] != '\0') {
+        (void)fprintf(stderr, "kv-cli: kv-cli stat --token %s tells what became of it\n", token);
+    }
     return cli_exit_of(err);
 }
 
@@ -129,6 +160,12 @@ void cli_json_string(FILE *out, struct sgn_bytes bytes)
         }
     }
     (void)fputc('"', out);
+}
+
+void cli_json_key(const char *name)
+{
+    (void)fputs("{\"schema\":1,", stdout);
+    cli_json_bytes(stdout, "key", sgn_text(name));
 }
 
 static const char base64_letters[] =

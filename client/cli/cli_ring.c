@@ -285,11 +285,9 @@ static int plan_change(struct cli *cli,
 
 int cli_ring(struct cli *cli, const struct cli_call *call)
 {
-    bool plan = call->arg_count == 1;
-    if (plan && strcmp(call->args[0], "plan") != 0) {
-        (void)fprintf(stderr,
-                      "kv-cli: use: kv-cli ring [--map] | ring plan --add ... --remove ...\n");
-        return CLI_USAGE;
+    bool plan = call->arg_count == 1 && strcmp(call->args[0], "plan") == 0;
+    if (call->arg_count > 0 && !plan) {
+        return cli_map(cli, call);
     }
     struct sgn_request *request = cli_connect(cli) ? cli_request(cli) : NULL;
     if (request == NULL) {

@@ -171,6 +171,22 @@ static void list(const struct sgn_msg *msg, struct sgn_msg *answer)
     answer->flags = SGN_RESULT_END | SGN_RESULT_ORDERED;
 }
 
+static char fleet[SGN_WITNESSES_MAX][64];
+
+static uint32_t add_witness(struct sgn_bytes address)
+{
+    uint32_t count = atomic_load(&fake_witnesses);
+    for (uint32_t i = 0; i < count; i++) {
+        if (sgn_bytes_equal(sgn_bytes_str(fleet[i]), address)) {
+            return i + 1; /* Listed already. */
+        }
+    }
+    CHECK(count < SGN_WITNESSES_MAX && address.count < sizeof(fleet[0]));
+    memcpy(fleet[count], address.ptr, address.count);
+    atomic_store(&fake_witnesses, count + 1);
+    return count + 1;
+}
+
 /* Version 9: partition 3 is fenced and has a replica out and one that catches up. */
 static void give_map(struct sgn_msg *answer)
 {
@@ -185,8 +201,7 @@ static void give_map(struct sgn_msg *answer)
     for (uint32_t i = 0; i < map.witness_count; i++) {
         map.witnesses[i] =
             (struct sgn_witness_member){.id = SGN_WITNESS_BIT | (i + 1), .incarnation = 7};
-        snprintf(
-            map.witnesses[i].address, sizeof(map.witnesses[i].address), "127.0.0.1:%u", 9001 + i);
+        memcpy(map.witnesses[i].address, fleet[i], sizeof(map.witnesses[i].address));
     }
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         lines[p].epoch = 2;
@@ -195,7 +210,7 @@ static void give_map(struct sgn_msg *answer)
             lines[p].seats[i] =
                 (struct sgn_seat){.node = (p + i) % 3 + 1, .sets = SGN_SET_NEW, .since = 2};
         }
-        lines[p].group_count = map.witness_count < 3 ? map.witness_count : 3;
+        lines[p].group_count = map.witness_count < 3 ? map.witness_count > 0 : 3;
         for (uint32_t i = 0; i < lines[p].group_count; i++) {
             lines[p].group[i] = (struct sgn_group_member){SGN_WITNESS_BIT | (i + 1), 7};
         }
@@ -226,7 +241,7 @@ bool fake_ordered_work(uint32_t node, const struct sgn_msg *msg, struct sgn_msg 
         atomic_store(&fake_map_what, msg->b);
         atomic_store(&fake_map_change, (unsigned)msg->a);
         if (msg->a == SGN_MAP_ADD_WITNESS) {
-            answer->a = SGN_WITNESS_BIT | (atomic_fetch_add(&fake_witnesses, 1) + 1);
+            answer->a = SGN_WITNESS_BIT | add_witness(msg->text);
         }
     } else if (!is_ours &&
                ((is_conditional && (msg->type == SGN_MSG_PUT || msg->type == SGN_MSG_DEL)) ||

@@ -37,6 +37,12 @@ Test(client_options, table_and_values)
     cr_assert_str_eq(settings->seed_list[1], "[::1]:7302");
     cr_assert_eq(sgn_options_set(options, "timeout_ms", "3600000"), SGN_OK);
     cr_assert_eq(settings->timeout_ms, 3600000u);
+    cr_assert_eq(settings->read_mode, (uint32_t)SGN_READ_EVENTUAL);
+    cr_assert_eq(sgn_options_set(options, "read", "session"), SGN_OK);
+    cr_assert_eq(settings->read_mode, (uint32_t)SGN_READ_SESSION);
+    cr_assert_eq(sgn_options_set(options, "read", "strong"), SGN_OK);
+    cr_assert_eq(settings->read_mode, (uint32_t)SGN_READ_STRONG);
+    cr_assert_str_eq(sgn_options_get(options, "read"), "strong");
     sgn_options_destroy(options);
     sgn_options_destroy(NULL);
 }
@@ -57,6 +63,8 @@ Test(client_options, refusals_say_option_and_why)
         {"seeds", "127.0.0.1:0", "port"},
         {"seeds", "127.0.0.1", "127.0.0.1"},
         {"ring_name", "Not A Name", "ring"},
+        {"read", "", "read mode"},
+        {"read", "Strong", "eventual, session or strong"},
         {"timeot_ms", "5", "\"timeout_ms\""},
         {"pool_per_node", "17", "1..16"},
         {"threads", "2", "0..1"},
