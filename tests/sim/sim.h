@@ -17,7 +17,9 @@
 
 #include "ring/core/engine.h"
 #include "ring/core/prng.h"
+#include "tests/sim/sim_heap.h"
 
+#define SIM_BUCKET            "av" /* Available; the ordered workload has its own world (ord.h). */
 #define SIM_NODES_MAX         7u
 #define SIM_CLIENTS_MAX       6u
 #define SIM_KEYS_MAX          16u
@@ -56,6 +58,7 @@ struct sim_unit { /* One STORE waiting for its sync. */
     uint32_t write_count;
     struct sgn_store_write writes[SGN_EFFECT_WRITES_MAX];
     uint8_t *bytes; /* Backs the writes' keys and values. */
+    uint64_t note;  /* Of the caller. */
 };
 
 struct sim_world;
@@ -199,7 +202,7 @@ struct sim_client {
 };
 
 struct sim_event {
-    uint64_t at_us, order;
+    struct sim_when when;
     void (*run)(struct sim_world *world, struct sim_event *event);
     uint32_t node, from;
     uint32_t node_boot, from_boot;
@@ -214,8 +217,7 @@ struct sim_world {
     struct sim_options options;
     struct sgn_prng prng;
     uint64_t now_us, order, hash, steps, next_token;
-    struct sim_event **heap;
-    uint32_t heap_count, heap_cap;
+    struct sim_heap heap;
     struct sgn_ring ring;
     uint16_t table[64 * SGN_REPLICAS_MAX];
     struct sim_node nodes[SIM_NODES_MAX];

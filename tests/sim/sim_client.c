@@ -39,7 +39,7 @@ static void client_send(struct sim_world *world, uint32_t index)
 
     struct sgn_event event = {.type = SGN_EV_REQUEST, .token = client->token};
     event.msg.type = client->type;
-    event.msg.bucket = sgn_bytes_str("default");
+    event.msg.bucket = sgn_bytes_str(SIM_BUCKET);
     event.msg.key = sgn_bytes_str(client->type == SGN_MSG_LIST ? "" : name);
     if (client->type == SGN_MSG_LIST) {
         event.msg.n = 1 + (uint32_t)sgn_prng_below(&world->prng, 20);
@@ -233,7 +233,7 @@ void sim_sweep(struct sim_world *world)
         sim_key_name(key, name, sizeof(name));
         struct sgn_event event = {.type = SGN_EV_REQUEST, .token = SWEEP_TOKEN >> 1};
         event.msg.type = SGN_MSG_GET;
-        event.msg.bucket = sgn_bytes_str("default");
+        event.msg.bucket = sgn_bytes_str(SIM_BUCKET);
         event.msg.key = sgn_bytes_str(name);
         event.msg.n = world->options.replicas;
         sim_feed(world, (uint32_t)sgn_prng_below(&world->prng, world->options.nodes), &event);

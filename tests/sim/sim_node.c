@@ -65,8 +65,7 @@ static void deliver(struct sim_world *world, struct sim_event *arrival)
         return;
     }
     struct sgn_event event = {.node = from->id, .msg = *arrival->msg};
-    bool one_way = arrival->msg->type == SGN_MSG_HEARTBEAT ||
-                   arrival->msg->type == SGN_MSG_BUCKETS || arrival->msg->type == SGN_MSG_TREE_KEYS;
+    bool one_way = sgn_msg_is_one_way(arrival->msg->type);
     event.type = arrival->is_answer || one_way ? SGN_EV_MESSAGE : SGN_EV_REQUEST;
     event.token = PEER_TOKEN | (uint64_t)arrival->from << 40 | arrival->msg->request;
     world->messages++;

@@ -10,7 +10,7 @@ struct sgn_bytes sim_full_key(uint32_t key, uint8_t *room)
     char name[16];
     sim_key_name(key, name, sizeof(name));
     struct sgn_sink full = sgn_sink_of(room, SGN_FULL_KEY_BYTES_MAX);
-    sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(name), &full);
+    sgn_full_key_encode(sgn_bytes_str(SIM_BUCKET), sgn_bytes_str(name), &full);
     return sgn_sink_bytes(&full);
 }
 

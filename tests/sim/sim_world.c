@@ -9,56 +9,16 @@
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static bool event_before(const struct sim_event *a, const struct sim_event *b)
-{
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
-}
-
 struct sim_event *sim_schedule(struct sim_world *world,
                                uint64_t delay_us,
                                void (*run)(struct sim_world *, struct sim_event *))
 {
     struct sim_event *event = calloc(1, sizeof(*event));
     SGN_ASSERT(event != NULL);
-    event->at_us = world->now_us + delay_us;
-    event->order = world->order++;
+    event->when = (struct sim_when){world->now_us + delay_us, world->order++};
     event->run = run;
-    if (world->heap_count == world->heap_cap) {
-        world->heap_cap = world->heap_cap == 0 ? 256 : world->heap_cap * 2;
-        world->heap = realloc(world->heap, world->heap_cap * sizeof(struct sim_event *));
-        SGN_ASSERT(world->heap != NULL);
-    }
-    uint32_t at = world->heap_count++;
-    while (at > 0 && event_before(event, world->heap[(at - 1) / 2])) {
-        world->heap[at] = world->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    world->heap[at] = event;
+    sim_heap_push(&world->heap, &event->when);
     return event;
-}
-
-static struct sim_event *heap_pop(struct sim_world *world)
-{
-    struct sim_event *first = world->heap[0];
-    struct sim_event *last = world->heap[--world->heap_count];
-    uint32_t at = 0;
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-        if (child >= world->heap_count) {
-            break;
-        }
-        if (child + 1 < world->heap_count &&
-            event_before(world->heap[child + 1], world->heap[child])) {
-            child++;
-        }
-        if (!event_before(world->heap[child], last)) {
-            break;
-        }
-        world->heap[at] = world->heap[child];
-        at = child;
-    }
-    world->heap[at] = last;
-    return first;
 }
 
 static void event_free(struct sim_event *event)
@@ -103,6 +63,8 @@ static void world_begin(struct sim_world *world)
     SGN_ASSERT(buckets != NULL);
     sgn_bucket_table_init(buckets, o->replicas);
     struct sgn_bucket row = buckets->rows[0];
+    (void)snprintf(row.name, sizeof(row.name), SIM_BUCKET);
+    row.kind = SGN_BUCKET_AVAILABLE;
     row.r = (uint8_t)o->r;
     row.w = (uint8_t)o->w;
     row.stamp = 1;
@@ -113,7 +75,7 @@ static void world_begin(struct sim_world *world)
     for (uint32_t i = 0; i < o->nodes; i++) {
         struct sim_node *node = &world->nodes[i];
         sim_disk_put(
-            &node->disk, SGN_FAMILY_META, sgn_bytes_str("buckets/default"), sgn_sink_bytes(&sink));
+            &node->disk, SGN_FAMILY_META, sgn_bytes_str("buckets/" SIM_BUCKET), sgn_sink_bytes(&sink));
         node->skew_ms = (int64_t)sgn_prng_below(&world->prng, 2 * (uint64_t)o->skew_ms_max + 1) -
                         (int64_t)o->skew_ms_max;
         sim_node_start(world, i);
@@ -126,10 +88,10 @@ static void run_until(struct sim_world *world,
                       uint64_t until_us,
                       bool (*done)(const struct sim_world *))
 {
-    while (world->heap_count > 0 && world->heap[0]->at_us <= until_us &&
+    while (world->heap.count > 0 && world->heap.list[0]->at_us <= until_us &&
            world->history.violation[0] == '\0' && (done == NULL || !done(world))) {
-        struct sim_event *event = heap_pop(world);
-        world->now_us = event->at_us;
+        struct sim_event *event = (struct sim_event *)sim_heap_pop(&world->heap);
+        world->now_us = event->when.at_us;
         event->run(world, event);
         event_free(event);
     }
@@ -242,10 +204,10 @@ static void world_end(struct sim_world *world)
         }
         sim_disk_clear(&world->nodes[i].disk);
     }
-    for (uint32_t i = 0; i < world->heap_count; i++) {
-        event_free(world->heap[i]);
+    for (uint32_t i = 0; i < world->heap.count; i++) {
+        event_free((struct sim_event *)world->heap.list[i]);
     }
-    free(world->heap);
+    free(world->heap.list);
     for (uint32_t i = 0; i < SIM_DEPTH_MAX; i++) {
         free(world->effects[i]);
     }
