@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-uint64_t sgn_now_ns(void)
+uint64_t sgn_bench_now_ns(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);

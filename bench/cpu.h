@@ -11,6 +11,6 @@
 bool sgn_cpu_ns(pid_t pid, uint64_t *ns);
 
 /* Monotonic nanoseconds. */
-uint64_t sgn_now_ns(void);
+uint64_t sgn_bench_now_ns(void);
 
 #endif

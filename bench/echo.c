@@ -54,7 +54,7 @@ static void on_readable(evutil_socket_t fd, short what, void *user)
     }
     end->have = 0;
     if (end->hist != NULL) {
-        uint64_t now = sgn_now_ns();
+        uint64_t now = sgn_bench_now_ns();
         if (now >= end->stop_ns) {
             (void)event_base_loopbreak(end->base);
             return;
@@ -119,7 +119,7 @@ static void load_server(const struct sgn_echo_options *options,
     struct event_base *base = event_base_new();
     struct end *ends = calloc(options->callers, sizeof(*ends));
     SGN_ASSERT(base != NULL && ends != NULL);
-    uint64_t begin = sgn_now_ns();
+    uint64_t begin = sgn_bench_now_ns();
     uint64_t whole = options->seconds * UINT64_C(1000000000);
     for (uint32_t i = 0; i < options->callers; i++) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -130,7 +130,7 @@ static void load_server(const struct sgn_echo_options *options,
                                .stop_ns = begin + whole,
                                .hist = &result->reads};
         end_begin(&ends[i], base, fd);
-        ends[i].began_ns = sgn_now_ns();
+        ends[i].began_ns = sgn_bench_now_ns();
         SGN_ASSERT(write_whole(fd, options->request_bytes));
     }
     struct timeval limit = {.tv_sec = (time_t)(whole / 10 / 1000000000),
@@ -139,12 +139,12 @@ static void load_server(const struct sgn_echo_options *options,
     (void)event_base_dispatch(base);
     uint64_t before = 0;
     uint64_t after = 0;
-    uint64_t from = sgn_now_ns();
+    uint64_t from = sgn_bench_now_ns();
     (void)sgn_cpu_ns(server, &before);
     (void)event_base_dispatch(base); /* Until the first caller passes stop_ns. */
     (void)sgn_cpu_ns(server, &after);
     result->server_cpu_ns = after - before;
-    result->seconds = (double)(sgn_now_ns() - from) / 1e9;
+    result->seconds = (double)(sgn_bench_now_ns() - from) / 1e9;
     for (uint32_t i = 0; i < options->callers; i++) {
         (void)close(event_get_fd(ends[i].event));
         event_free(ends[i].event);

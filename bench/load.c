@@ -76,7 +76,7 @@ static void caller_send(struct caller *caller, struct sgn_msg *msg)
     msg->request = ++caller->request;
     msg->epoch = load->ring.epoch;
     caller->busy = true;
-    caller->began_ns = sgn_now_ns();
+    caller->began_ns = sgn_bench_now_ns();
     enum sgn_err err = sgn_conn_send(caller->conns[member], msg);
     if (err != SGN_OK) {
         fail(load, err, "a request could not be sent; is the ring up?");
@@ -90,7 +90,7 @@ static void send_write(struct caller *caller, struct sgn_msg *msg)
     msg->n = load->options.write_copies;
     msg->value = sgn_bytes_of(load->value, load->options.value_bytes);
     uint64_t id[2] = {load->options.seed ^ (uint64_t)(caller - load->callers),
-                      ((uint64_t)sgn_now_ns() << 8) + caller->request};
+                      ((uint64_t)sgn_bench_now_ns() << 8) + caller->request};
     memcpy(msg->id.bytes, id, sizeof(msg->id.bytes));
     caller_send(caller, msg);
 }
@@ -153,7 +153,7 @@ static void caller_answered(struct caller *caller, const struct sgn_msg *msg)
         }
         return;
     }
-    uint64_t now = sgn_now_ns();
+    uint64_t now = sgn_bench_now_ns();
     bool is_write =
         caller->op == SGN_LOAD_UPDATE || caller->op == SGN_LOAD_INSERT || caller->modify_writes;
     if (now >= load->count_from_ns && now < load->stop_ns) {
@@ -252,8 +252,8 @@ static enum sgn_err wait_for(struct sgn_load *load,
                              struct sgn_why *why)
 {
     struct timeval limit = {.tv_sec = CONNECT_SECONDS};
-    uint64_t until = sgn_now_ns() + CONNECT_SECONDS * UINT64_C(1000000000);
-    while (!done(load) && load->failed == SGN_OK && sgn_now_ns() < until) {
+    uint64_t until = sgn_bench_now_ns() + CONNECT_SECONDS * UINT64_C(1000000000);
+    while (!done(load) && load->failed == SGN_OK && sgn_bench_now_ns() < until) {
         (void)event_base_loopexit(load->base, &limit);
         (void)event_base_dispatch(load->base);
     }
@@ -434,8 +434,8 @@ static bool is_drained(const struct sgn_load *load)
 
 static void run_loop_for(struct sgn_load *load, uint64_t until_ns)
 {
-    while (sgn_now_ns() < until_ns && load->failed == SGN_OK) {
-        uint64_t left_us = (until_ns - sgn_now_ns()) / 1000 + 1;
+    while (sgn_bench_now_ns() < until_ns && load->failed == SGN_OK) {
+        uint64_t left_us = (until_ns - sgn_bench_now_ns()) / 1000 + 1;
         struct timeval limit = {.tv_sec = (time_t)(left_us / 1000000),
                                 .tv_usec = (suseconds_t)(left_us % 1000000)};
         (void)event_base_loopexit(load->base, &limit);
@@ -463,7 +463,7 @@ enum sgn_err sgn_load_run(struct sgn_load *load,
     load->phase = PHASE_RUN;
     const struct sgn_wire_counts *wire = sgn_wire_counts(load->wire);
     struct sgn_wire_counts wire_before = *wire;
-    uint64_t begin = sgn_now_ns();
+    uint64_t begin = sgn_bench_now_ns();
     uint64_t whole = options->seconds * UINT64_C(1000000000);
     load->count_from_ns = begin + whole / 10;
     load->stop_ns = begin + whole;
@@ -472,10 +472,10 @@ enum sgn_err sgn_load_run(struct sgn_load *load,
     }
     run_loop_for(load, load->count_from_ns);
     uint64_t cpu = pids_cpu(pids, pid_count, load);
-    uint64_t from = sgn_now_ns();
+    uint64_t from = sgn_bench_now_ns();
     run_loop_for(load, load->stop_ns);
     result->server_cpu_ns = pids_cpu(pids, pid_count, load) - cpu;
-    result->seconds = (double)(sgn_now_ns() - from) / 1e9;
+    result->seconds = (double)(sgn_bench_now_ns() - from) / 1e9;
     uint64_t sent = wire->messages_out - wire_before.messages_out;
     uint64_t taken = wire->messages_in - wire_before.messages_in;
     result->request_bytes =

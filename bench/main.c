@@ -8,6 +8,7 @@
 #include "bench/echo.h"
 #include "bench/load.h"
 #include "bench/probe.h"
+#include "bench/verify.h"
 #include "bench/witness_load.h"
 #include "ring/core/check.h"
 
@@ -42,6 +43,7 @@ static const char help[] =
     "           [--against-echo | --against-sync --dir DIR]\n"
     "  kv-bench echo [--connections 64] [--request-bytes N] [--reply-bytes N] [--seconds 5]\n"
     "  kv-bench sync-probe --dir DIR [--group 64] [--record-bytes 128] [--seconds 5]\n"
+    "  kv-bench verify --help\n"
     "  kv-bench witness [--program PATH/signet-witness] ...   (kv-bench witness --help)\n"
     "\n"
     "run writes the keys once, then runs the workload in a closed loop: each connection has one\n"
@@ -395,6 +397,9 @@ static int command_probe(const struct settings *s)
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    if (argc > 1 && strcmp(argv[1], "verify") == 0) {
+        return sgn_verify_main(argc - 1, argv + 1);
+    }
     if (argc > 1 && strcmp(argv[1], "witness") == 0) {
         return sgn_witness_load_main(argc - 1, argv + 1);
     }

@@ -28,11 +28,11 @@ bool sgn_probe_run(const struct sgn_probe_options *options,
     (void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PROBE_FILE_BYTES_MAX);
     size_t bytes = (size_t)options->group * options->record_bytes;
     uint8_t *group = calloc(1, bytes);
-    uint64_t begin = sgn_now_ns();
+    uint64_t begin = sgn_bench_now_ns();
     uint64_t until = begin + options->seconds * UINT64_C(1000000000);
     uint64_t groups = 0;
     off_t at = 0;
-    while (group != NULL && sgn_now_ns() < until) {
+    while (group != NULL && sgn_bench_now_ns() < until) {
         at = at + (off_t)bytes > PROBE_FILE_BYTES_MAX ? 0 : at;
         if (pwrite(fd, group, bytes, at) != (ssize_t)bytes || fdatasync(fd) != 0) {
             sgn_why_set(why, "%s cannot be written: %s", path, strerror(errno));
@@ -41,8 +41,8 @@ bool sgn_probe_run(const struct sgn_probe_options *options,
         at += (off_t)bytes;
         groups++;
     }
-    bool good = group != NULL && sgn_now_ns() >= until;
-    double seconds = (double)(sgn_now_ns() - begin) / 1e9;
+    bool good = group != NULL && sgn_bench_now_ns() >= until;
+    double seconds = (double)(sgn_bench_now_ns() - begin) / 1e9;
     result->syncs_per_second = (double)groups / seconds;
     result->records_per_second = result->syncs_per_second * options->group;
     free(group);

@@ -50,7 +50,7 @@ static void *caller_main(void *arg)
 {
     struct callers *c = arg;
     (void)pthread_mutex_lock(&c->lock);
-    while (!c->failed && sgn_now_ns() < c->until_ns) {
+    while (!c->failed && sgn_bench_now_ns() < c->until_ns) {
         c->waiting++;
         uint64_t mine = c->handed + 1; /* The group that takes the record. */
         while (c->durable < mine && !c->failed) {
@@ -96,12 +96,12 @@ bool sgn_probe_callers(const struct sgn_probe_options *options,
     c.failed = c.records == NULL || !room || options->group > SGN_PROBE_CALLERS_MAX;
     (void)pthread_mutex_init(&c.lock, NULL);
     (void)pthread_cond_init(&c.synced, NULL);
-    uint64_t begin = sgn_now_ns();
+    uint64_t begin = sgn_bench_now_ns();
     c.until_ns = begin + options->seconds * UINT64_C(1000000000);
     if (!c.failed) {
         run_callers(&c);
     }
-    double seconds = (double)(sgn_now_ns() - begin) / 1e9;
+    double seconds = (double)(sgn_bench_now_ns() - begin) / 1e9;
     result->syncs_per_second = (double)c.syncs / seconds;
     result->records_per_second = (double)c.done / seconds;
     if (c.failed) {

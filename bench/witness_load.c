@@ -268,10 +268,10 @@ static bool fill(struct memory_run *run)
 static void measure(struct memory_run *run, enum sgn_witness_load_kind kind)
 {
     struct sgn_witness_rate rate = {0};
-    uint64_t stop_ns = sgn_now_ns() + run->work.options.seconds * UINT64_C(1000000000);
-    uint64_t began_ns = sgn_now_ns();
+    uint64_t stop_ns = sgn_bench_now_ns() + run->work.options.seconds * UINT64_C(1000000000);
+    uint64_t began_ns = sgn_bench_now_ns();
     double cpu = thread_cpu_seconds();
-    for (uint32_t i = 0; i % LOOK_EVERY != 0 || sgn_now_ns() < stop_ns; i++) {
+    for (uint32_t i = 0; i % LOOK_EVERY != 0 || sgn_bench_now_ns() < stop_ns; i++) {
         struct sgn_msg request = {.type = SGN_MSG_WITNESS,
                                   .a = run->work.incarnation,
                                   .items = run->work.batches[kind][i % SGN_WITNESS_LOAD_BATCHES]};
@@ -280,7 +280,7 @@ static void measure(struct memory_run *run, enum sgn_witness_load_kind kind)
         rate.bad += i < SGN_WITNESS_LOAD_BATCHES ? sgn_witness_load_bad(answer.items) : 0;
     }
     rate.cpu_seconds = thread_cpu_seconds() - cpu;
-    rate.seconds = (double)(sgn_now_ns() - began_ns) / 1e9;
+    rate.seconds = (double)(sgn_bench_now_ns() - began_ns) / 1e9;
     sgn_witness_load_row("memory", sgn_witness_load_names[kind], &rate);
 }
 

@@ -188,7 +188,7 @@ static bool connect_all(struct wire_run *run)
 {
     struct sgn_address address;
     char text[64];
-    uint64_t limit_ns = sgn_now_ns() + START_MS * UINT64_C(1000000);
+    uint64_t limit_ns = sgn_bench_now_ns() + START_MS * UINT64_C(1000000);
     struct timespec pause = {.tv_nsec = 5000000};
     (void)snprintf(text, sizeof(text), "127.0.0.1:%u", run->port);
     SGN_ASSERT(sgn_address_parse(text, &address, NULL) == SGN_OK);
@@ -210,7 +210,7 @@ static bool connect_all(struct wire_run *run)
             sgn_why_set(run->why, "%s did not start", run->work.options.program);
             return false;
         }
-        if (sgn_now_ns() > limit_ns) {
+        if (sgn_bench_now_ns() > limit_ns) {
             return false; /* With the sentence of the last attempt. */
         }
         (void)nanosleep(&pause, NULL);
@@ -264,7 +264,7 @@ static bool measure(struct wire_run *run, enum sgn_witness_load_kind kind)
     run->rate = (struct sgn_witness_rate){0};
     run->loading = true;
     (void)sgn_cpu_ns(run->pid, &cpu_before);
-    uint64_t began_ns = sgn_now_ns();
+    uint64_t began_ns = sgn_bench_now_ns();
     for (uint32_t i = 0; i < options->connections; i++) {
         run->callers[i].next = i * SGN_WITNESS_LOAD_BATCHES / options->connections;
         for (uint32_t k = 0; k < options->depth; k++) {
@@ -273,7 +273,7 @@ static bool measure(struct wire_run *run, enum sgn_witness_load_kind kind)
     }
     (void)event_base_loopexit(run->base, &limit);
     (void)event_base_dispatch(run->base);
-    run->rate.seconds = (double)(sgn_now_ns() - began_ns) / 1e9;
+    run->rate.seconds = (double)(sgn_bench_now_ns() - began_ns) / 1e9;
     run->loading = false;
     bool counted = sgn_cpu_ns(run->pid, &cpu_after);
     run->rate.cpu_seconds = (double)(cpu_after - cpu_before) / 1e9;

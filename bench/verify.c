@@ -1,0 +1,431 @@
+#include "bench/verify.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/cpu.h"
+#include "bench/linear.h"
+
+#define MS UINT64_C(1000000)
+
+static const char help[] =
+    "kv-bench verify - a ring of real processes under faults, and its history judged.\n"
+    "\n"
+    "  kv-bench verify --duration S --faults LIST [--nodes 3] [--witnesses 3] [--seed N]\n"
+    "                  [--history FILE] [--dir D] [--workers 8] [--keys 6] [--rotate S]\n"
+    "                  [--pause-us 1000] [--bucket-kind ordered|available]\n"
+    "                  [--read strong|session|eventual]\n"
+    "  kv-bench verify --check FILE\n"
+    "\n"
+    "LIST is names with commas between, or all, or none: kill, pause, cut, oneway, delay, loss,\n"
+    "duplicate, reorder, diskfull (needs the right to mount a tmpfs), witness. The processes run\n"
+    "on 127.0.0.1, talk by way of a relay and end with kv-bench. --dir keeps what they leave;\n"
+    "without it a folder in /tmp is used and, if all is well, removed. docs/history.md describes\n"
+    "the history.\n"
+    "Exit status: 0 no violation, 1 violation, or a process that died of itself, or a key that\n"
+    "cannot be read once all is healed, 2 wrong use or not a history, 3 the judge gave up.\n";
+
+enum option_id {
+    OPT_DURATION = 256,
+    OPT_FAULTS,
+    OPT_NODES,
+    OPT_WITNESSES,
+    OPT_HISTORY,
+    OPT_SEED,
+    OPT_DIR,
+    OPT_CHECK,
+    OPT_KIND,
+    OPT_READ,
+    OPT_WORKERS,
+    OPT_KEYS,
+    OPT_ROTATE,
+    OPT_PAUSE,
+    OPT_HELP
+};
+
+static const struct option longs[] = {
+    {"duration", required_argument, NULL, OPT_DURATION},
+    {"faults", required_argument, NULL, OPT_FAULTS},
+    {"nodes", required_argument, NULL, OPT_NODES},
+    {"witnesses", required_argument, NULL, OPT_WITNESSES},
+    {"history", required_argument, NULL, OPT_HISTORY},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"dir", required_argument, NULL, OPT_DIR},
+    {"check", required_argument, NULL, OPT_CHECK},
+    {"bucket-kind", required_argument, NULL, OPT_KIND},
+    {"read", required_argument, NULL, OPT_READ},
+    {"workers", required_argument, NULL, OPT_WORKERS},
+    {"keys", required_argument, NULL, OPT_KEYS},
+    {"rotate", required_argument, NULL, OPT_ROTATE},
+    {"pause-us", required_argument, NULL, OPT_PAUSE},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+/* ---- The command line ---- */
+
+static bool set_number(uint32_t *out, const char *text, uint32_t least, uint32_t most)
+{
+    char *end = NULL;
+    unsigned long value = strtoul(text, &end, 10);
+    *out = (uint32_t)value;
+    return end != text && *end == '\0' && text[0] != '-' && value >= least && value <= most;
+}
+
+/* The position of a word of `bytes` bytes in a list that ends with NULL; -1: not there. */
+static int find_word(const char *const *words, const char *text, size_t bytes)
+{
+    for (int i = 0; words[i] != NULL; i++) {
+        if (strlen(words[i]) == bytes && memcmp(words[i], text, bytes) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool set_faults(uint32_t *faults, const char *text)
+{
+    const char *words[SGN_FAULT_COUNT + 1] = {NULL};
+    for (uint32_t i = 0; i < SGN_FAULT_COUNT; i++) {
+        words[i] = sgn_fault_name(i);
+    }
+    *faults = 0;
+    if (strcmp(text, "all") == 0) {
+        *faults = (UINT32_C(1) << SGN_FAULT_COUNT) - 1;
+        return true;
+    }
+    for (bool more = strcmp(text, "none") != 0; more;) {
+        size_t bytes = strcspn(text, ",");
+        int fault = find_word(words, text, bytes);
+        if (fault < 0) {
+            if (bytes == 4 && memcmp(text, "wipe", 4) == 0) {
+                (void)fputs("kv-bench: there is no wipe: a disk that lost acknowledged data is a "
+                            "new node id, and this ring's members are fixed\n",
+                            stderr);
+            }
+            return false;
+        }
+        *faults |= UINT32_C(1) << fault;
+        more = text[bytes] == ',';
+        text += bytes + 1;
+    }
+    return true;
+}
+
+static bool set_option(struct sgn_verify_options *o, int id, const char *text)
+{
+    static const char *const kinds[] = {"", "available", "ordered", NULL};
+    static const char *const reads[] = {"eventual", "session", "strong", NULL};
+    int word = 0;
+    char *end = NULL;
+    switch (id) {
+    case OPT_DURATION: return set_number(&o->duration_s, text, 1, 86400);
+    case OPT_FAULTS: return set_faults(&o->faults, text);
+    case OPT_NODES: return set_number(&o->nodes, text, 1, 15);
+    case OPT_WITNESSES: return set_number(&o->witnesses, text, 0, 9);
+    case OPT_WORKERS: return set_number(&o->workers, text, 1, SGN_VERIFY_WORKERS_MAX - 1);
+    case OPT_KEYS: return set_number(&o->keys, text, 1, SGN_VERIFY_KEYS_MAX);
+    case OPT_ROTATE: return set_number(&o->rotate_s, text, 1, 86400);
+    case OPT_PAUSE: return set_number(&o->pause_us, text, 0, 400000);
+    case OPT_HISTORY: o->history = text; return true;
+    case OPT_CHECK: o->check = text; return true;
+    case OPT_DIR: o->dir = text; return true;
+    case OPT_SEED: o->seed = strtoull(text, &end, 10); return end != text && *end == '\0';
+    case OPT_KIND:
+        word = find_word(kinds, text, strlen(text));
+        o->kind = (enum sgn_bucket_kind)word;
+        return word > 0;
+    case OPT_READ:
+        word = find_word(reads, text, strlen(text));
+        o->read = (enum sgn_read_mode)(word < 0 ? 0 : word);
+        return word >= 0;
+    default: return false;
+    }
+}
+
+/* ---- --check ---- */
+
+static int exit_status(enum sgn_linear_verdict verdict)
+{
+    static const int statuses[] = {0, 1, 3, 2};
+    return statuses[verdict];
+}
+
+static int judge(const struct sgn_history *history)
+{
+    struct sgn_linear_report report;
+    uint64_t from_ns = sgn_bench_now_ns();
+    enum sgn_linear_verdict verdict = sgn_linear_check(history, &report);
+    uint64_t ms = (sgn_bench_now_ns() - from_ns) / MS;
+    (void)printf("judged in %" PRIu64 " ms: ", ms);
+    (void)fflush(stdout);
+    sgn_linear_print(history, &report, stdout);
+    return exit_status(verdict);
+}
+
+static int check_file(const char *path)
+{
+    struct sgn_history history = {0};
+    struct sgn_why why = {{0}};
+    FILE *in = fopen(path, "re");
+    if (in == NULL) {
+        (void)fprintf(stderr, "kv-bench: %s: %s\n", path, strerror(errno));
+        return 2;
+    }
+    bool good = sgn_history_read(&history, in, path, &why);
+    (void)fclose(in);
+    if (!good) {
+        (void)fprintf(stderr, "kv-bench: %s\n", why.text);
+        return 2;
+    }
+    int status = judge(&history);
+    sgn_history_clear(&history);
+    return status;
+}
+
+/* ---- The ring ---- */
+
+/* Runs a request until it succeeds: a ring that has just started may not be able yet. */
+static bool insist(struct sgn_request *request,
+                   void (*prepare)(struct sgn_request *request, const void *what),
+                   const void *what,
+                   struct sgn_why *why)
+{
+    uint64_t until_ns = sgn_bench_now_ns() + SGN_PROCS_WAIT_MS * MS;
+    for (;;) {
+        prepare(request, what);
+        int err = sgn_request_run(request);
+        if (err == SGN_OK || err == SGN_ERR_BUCKET_EXISTS) {
+            return true;
+        }
+        if (sgn_bench_now_ns() > until_ns || err == SGN_ERR_INVALID || err == SGN_ERR_UNSUPPORTED) {
+            sgn_why_set(why, "%s: %s", sgn_err_name(err), sgn_request_error(request));
+            return false;
+        }
+        (void)poll(NULL, 0, 50);
+    }
+}
+
+static void prepare_witness(struct sgn_request *request, const void *what)
+{
+    sgn_request_witness_add(request, sgn_text(what));
+}
+
+static void prepare_bucket(struct sgn_request *request, const void *what)
+{
+    const struct sgn_verify_options *options = what;
+    sgn_request_bucket_create(request, sgn_text(SGN_VERIFY_BUCKET), options->kind, 0, 0, 0);
+}
+
+static bool fill_ring(struct sgn_verify *verify, struct sgn_request *request, struct sgn_why *why)
+{
+    const struct sgn_procs *procs = &verify->procs;
+    bool good = true;
+    for (uint32_t i = 1; good && i <= procs->witness_count; i++) {
+        char address[32];
+        (void)snprintf(
+            address, sizeof(address), "127.0.0.1:%u", procs->procs[procs->node_count + i].address);
+        good = insist(request, prepare_witness, address, why);
+    }
+    return good && insist(request, prepare_bucket, &verify->options, why);
+}
+
+static bool make_bucket(struct sgn_verify *verify, struct sgn_why *why)
+{
+    struct sgn_options *options = sgn_options_create();
+    struct sgn_client *client = NULL;
+    bool good = options != NULL && sgn_options_set(options, "seeds", verify->seeds) == SGN_OK &&
+                sgn_client_create(&client, options) == SGN_OK;
+    struct sgn_request *request = good ? sgn_request_create(client) : NULL;
+    if (request == NULL) {
+        sgn_why_set(why, "no client can be made");
+    }
+    good = request != NULL && fill_ring(verify, request, why);
+    sgn_request_destroy(request);
+    sgn_client_destroy(client);
+    sgn_options_destroy(options);
+    return good;
+}
+
+static bool start_ring(struct sgn_verify *verify, struct sgn_why *why)
+{
+    const struct sgn_verify_options *o = &verify->options;
+    struct sgn_procs *procs = &verify->procs;
+    uint32_t count = o->nodes + o->witnesses;
+    bool disks = (o->faults >> SGN_FAULT_DISKFULL & 1) != 0;
+    if (!sgn_procs_open(procs, o->dir, o->nodes, o->witnesses, disks, why) ||
+        !sgn_relay_open(&verify->relay, o->seed, why)) {
+        return false;
+    }
+    bool good = true;
+    size_t used = 0;
+    for (uint32_t i = 1; good && i <= count; i++) {
+        good =
+            sgn_relay_listen(verify->relay, i, procs->procs[i].port, &procs->procs[i].address, why);
+        if (i <= o->nodes) {
+            used += (size_t)snprintf(verify->seeds + used,
+                                     sizeof(verify->seeds) - used,
+                                     "%s127.0.0.1:%u",
+                                     i > 1 ? "," : "",
+                                     procs->procs[i].address);
+        }
+    }
+    good = good && sgn_relay_start(verify->relay, why) && sgn_procs_configure(procs, why);
+    for (uint32_t i = 1; good && i <= count; i++) {
+        good = sgn_procs_start(procs, i, why);
+    }
+    for (uint32_t i = 1; good && i <= count; i++) {
+        good = sgn_procs_ready(procs, i, why);
+    }
+    return good && make_bucket(verify, why);
+}
+
+/* ---- What came of it ---- */
+
+static void print_counts(struct sgn_verify *verify)
+{
+    uint64_t counts[4][4] = {{0}};
+    struct sgn_relay_counts relay;
+    for (size_t i = 0; i < verify->history.count; i++) {
+        counts[verify->history.ops[i].op][verify->history.ops[i].outcome]++;
+    }
+    (void)printf("%-6s %10s %10s %10s %10s\n", "", "ok", "rejected", "unknown", "fail");
+    for (uint32_t op = 0; op < 4; op++) {
+        (void)printf("%-6s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n",
+                     sgn_history_op_name((enum sgn_history_op)op),
+                     counts[op][0],
+                     counts[op][1],
+                     counts[op][2],
+                     counts[op][3]);
+    }
+    (void)printf("faults:");
+    for (uint32_t i = 0; i < SGN_FAULT_COUNT; i++) {
+        if (verify->injected[i] > 0) {
+            (void)printf(" %s %" PRIu64, sgn_fault_name(i), verify->injected[i]);
+        }
+    }
+    sgn_relay_count(verify->relay, &relay);
+    (void)printf("\nrelay: %" PRIu64 " frames, %" PRIu64 " lost, %" PRIu64 " repeated, %" PRIu64
+                 " reordered, %" PRIu64 " delayed; %" PRIu64 " connections, %" PRIu64 " reset\n",
+                 relay.frames,
+                 relay.lost,
+                 relay.repeated,
+                 relay.reordered,
+                 relay.delayed,
+                 relay.connections,
+                 relay.resets);
+}
+
+static bool write_history(const struct sgn_history *history, const char *path)
+{
+    FILE *out = fopen(path, "we");
+    bool good = out != NULL;
+    for (size_t i = 0; good && i < history->count; i++) {
+        good = sgn_history_write_line(history, &history->ops[i], out);
+    }
+    good = out != NULL && fclose(out) == 0 && good;
+    if (!good) {
+        (void)fprintf(stderr, "kv-bench: %s: %s\n", path, strerror(errno));
+    }
+    return good;
+}
+
+/* A run that shows nothing must not look like one that shows something. */
+static bool enough(const struct sgn_history *history)
+{
+    uint64_t reads = 0;
+    uint64_t writes = 0;
+    for (size_t i = 0; i < history->count; i++) {
+        bool ok = history->ops[i].outcome == SGN_HISTORY_OK;
+        reads += ok && history->ops[i].op == SGN_HISTORY_GET;
+        writes += ok && history->ops[i].op != SGN_HISTORY_GET;
+    }
+    return reads >= 100 && writes >= 100;
+}
+
+static int run(struct sgn_verify *verify)
+{
+    struct sgn_verify_options *o = &verify->options;
+    struct sgn_why why = {{0}};
+    bool good = start_ring(verify, &why);
+    if (good) {
+        if ((o->faults >> SGN_FAULT_DISKFULL & 1) != 0 && !verify->procs.own_disks) {
+            (void)puts("no right to mount a tmpfs: diskfull is left out");
+            o->faults &= ~(UINT32_C(1) << SGN_FAULT_DISKFULL);
+        }
+        if (o->witnesses == 0) {
+            o->faults &= ~(UINT32_C(1) << SGN_FAULT_WITNESS);
+        }
+        (void)printf("%u nodes, %u witnesses, %u workers on %u keys for %u s, seed %" PRIu64
+                     ", in %s\n",
+                     o->nodes,
+                     o->witnesses,
+                     o->workers,
+                     o->keys,
+                     o->duration_s,
+                     o->seed,
+                     verify->procs.dir);
+        (void)fflush(stdout);
+        good = sgn_verify_work(verify, &why);
+        print_counts(verify);
+    }
+    int status = verify->history.count > 0 ? judge(&verify->history) : 1;
+    if (good && status == 0 && !enough(&verify->history)) {
+        sgn_why_set(&why, "too few operations succeeded to show anything");
+        good = false;
+    }
+    if (!good) {
+        (void)fprintf(stderr, "kv-bench: %s\n", why.text);
+        status = 1;
+    }
+    if (o->history != NULL && !write_history(&verify->history, o->history)) {
+        status = status == 0 ? 2 : status;
+    }
+    sgn_relay_close(verify->relay);
+    if (status != 0 && verify->procs.dir[0] != '\0') {
+        (void)printf("kept: %s\n", verify->procs.dir);
+    }
+    sgn_procs_close(&verify->procs, status == 0);
+    return status;
+}
+
+int sgn_verify_main(int argc, char **argv)
+{
+    static struct sgn_verify verify;
+    struct sgn_verify_options *o = &verify.options;
+    *o = (struct sgn_verify_options){.duration_s = 60,
+                                     .nodes = 3,
+                                     .witnesses = 3,
+                                     .workers = 8,
+                                     .keys = 6,
+                                     .rotate_s = 10,
+                                     .pause_us = 1000,
+                                     .kind = SGN_BUCKET_ORDERED,
+                                     .read = SGN_READ_STRONG,
+                                     .seed = sgn_bench_now_ns()};
+    atomic_store(&verify.value_next, 1);
+    for (int id = 0; (id = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (id == OPT_HELP) {
+            (void)fputs(help, stdout);
+            return 0;
+        }
+        if (id == '?' || !set_option(o, id, optarg)) {
+            if (id != '?') { /* Of an unknown one getopt has said it. */
+                (void)fprintf(stderr, "kv-bench: not a value for that option: %s\n", optarg);
+            }
+            (void)fputs("kv-bench verify --help tells how to use it\n", stderr);
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "kv-bench: verify takes no words, so not \"%s\"\n", argv[optind]);
+        return 2;
+    }
+    int status = o->check != NULL ? check_file(o->check) : run(&verify);
+    sgn_history_clear(&verify.history);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* bench/verify.h - kv-bench verify: a ring of real processes under faults, and what its clients were
+ * told, judged (bench/linear.h).
+ *
+ * The faults, from verify_fault.c:
+ *   kill       kill -9 of a node, now and then of all, and a start some time later
+ *   pause      SIGSTOP of a node, SIGCONT later
+ *   cut        a node and some others do not hear each other
+ *   oneway     only one of the two directions is cut
+ *   delay      every frame takes a time of its own
+ *   loss       frames between members are lost
+ *   duplicate  frames come twice, the second time up to a second late, also those of clients
+ *   reorder    frames overtake each other
+ *   diskfull   a node's disk, a small tmpfs, is full or at its reserve (needs the right to mount)
+ *   witness    kill -9 of a witness, now and then of all, and a start later: it forgets everything
+ * There is no `wipe`: by rule 2 of the protocol a disk that lost acknowledged data is a new node id,
+ * and the members of this ring are fixed. */
+#ifndef SGN_BENCH_VERIFY_H
+#define SGN_BENCH_VERIFY_H
+
+#include <stdatomic.h>
+
+#include "bench/history.h"
+#include "bench/procs.h"
+#include "bench/relay.h"
+#include "client/signet.h"
+#include "ring/core/prng.h"
+
+enum sgn_fault {
+    SGN_FAULT_KILL,
+    SGN_FAULT_PAUSE,
+    SGN_FAULT_CUT,
+    SGN_FAULT_ONEWAY,
+    SGN_FAULT_DELAY,
+    SGN_FAULT_LOSS,
+    SGN_FAULT_DUPLICATE,
+    SGN_FAULT_REORDER,
+    SGN_FAULT_DISKFULL,
+    SGN_FAULT_WITNESS,
+    SGN_FAULT_COUNT
+};
+
+#define SGN_VERIFY_WORKERS_MAX 64u
+#define SGN_VERIFY_KEYS_MAX    64u
+#define SGN_VERIFY_BUCKET      "verify"
+
+struct sgn_verify_options {
+    uint32_t duration_s;
+    uint32_t faults; /* Bit per enum sgn_fault. */
+    uint32_t nodes, witnesses;
+    uint32_t workers, keys;
+    uint32_t rotate_s; /* Then the keys are others: short histories are judged best. */
+    uint32_t pause_us; /* A worker's, between operations; on average. */
+    uint64_t seed;
+    enum sgn_bucket_kind kind;
+    enum sgn_read_mode read;
+    const char *history, *check, *dir; /* NULL: none. */
+};
+
+struct sgn_verify {
+    struct sgn_verify_options options;
+    struct sgn_procs procs;
+    struct sgn_relay *relay;
+    char seeds[512]; /* Addresses of the nodes, by way of the relay. */
+    uint64_t begin_ns;
+    _Atomic uint64_t value_next;
+    _Atomic bool stop;
+    uint64_t injected[SGN_FAULT_COUNT];
+    struct sgn_history history;
+};
+
+/* "kill", ...; NULL past the last. */
+const char *sgn_fault_name(uint32_t fault);
+
+/* ---- verify_work.c ---- */
+
+/* Runs the workers until the time is over, the faults meanwhile on the calling thread; then all is
+ * healed, and every key is read once more. Appends to the history. False: what `why` says, the
+ * history being whatever was done. */
+bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
+    __attribute__((warn_unused_result));
+
+/* ---- verify_fault.c ---- */
+
+/* Makes faults until `until_ns`, then heals everything and waits until every process is ready.
+ * False: a process died that nobody killed, or one cannot be started. */
+bool sgn_verify_faults(struct sgn_verify *verify, uint64_t until_ns, struct sgn_why *why)
+    __attribute__((warn_unused_result));
+
+/* ---- verify.c ---- */
+
+/* The command line behind `kv-bench verify`. 0 ok, 1 violation or failure, 2 wrong use or a history
+ * that cannot be read, 3 gave up. */
+int sgn_verify_main(int argc, char **argv);
+
+#endif
