@@ -1,5 +1,5 @@
-/* client/admin.c - requests about the ring rather than its keys: buckets, status, shape, and the map
- * with its changes; and the map as its answer shows it. */
+/* client/admin.c - requests about the ring rather than its keys: buckets, status, shape, and the
+ * map with its changes; and the map as its answer shows it. */
 #include <stdio.h>
 #include <stdlib.h>
 

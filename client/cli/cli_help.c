@@ -31,9 +31,9 @@ void cli_help(FILE *out)
         "\nThey may also stand in the environment (SIGNET_SEEDS) or in the config file, section\n"
         "[client] or [cluster.NAME] of ~/.config/signet/config; options come before environment,\n"
         "environment before file.\n"
-        "Exit: 0 done, 1 failed, 2 wrong use, 3 no such key, 4 condition failed, 5 outcome "
-        "unknown,\n"
-        "6 timeout, 7 too few nodes, 8 refused, 9 problems found, 130 interrupted.\n",
+        "Exit: 0 done, 1 failed, 2 wrong use, 3 no such key, 4 condition failed (rejected),\n"
+        "5 outcome unknown (stat --token tells it), 6 timeout, 7 too few nodes, 8 refused,\n"
+        "9 problems found, 130 interrupted.\n",
         out);
 }
 

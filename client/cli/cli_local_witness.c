@@ -1,5 +1,5 @@
-/* client/cli/cli_local_witness.c - the witnesses of a ring on this machine. The ring numbers them, so
- * each is first made a member by its address and then started with the number it got. */
+/* client/cli/cli_local_witness.c - the witnesses of a ring on this machine. The ring numbers them,
+ * so each is first made a member by its address and then started with the number it got. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -96,15 +96,27 @@ int cli_man_run(struct cli *cli, const struct cli_call *call)
         (void)fputs(".\n", stdout);
     }
     (void)fputs(
-        ".SH EXIT STATUS\n0 done; 1 failed; 2 wrong use; 3 no such key; 4 condition failed;\n"
-        "5 outcome unknown; 6 timeout; 7 too few nodes; 8 refused; 9 problems found;\n"
-        "130 interrupted.\n"
+        ".SH CONDITIONS AND VERSIONS\n"
+        "Every change of a key in an ordered bucket makes a version, one word such as\n"
+        "12\\-6743a2b1c0000001.3.1.0, which \\fBget\\fR, \\fBstat\\fR and \\fBput\\fR show. A put "
+        "or del\n"
+        "on condition has three results: applied (exit 0, the new version on stdout), rejected\n"
+        "(4, the current version on stderr) and unknown (5, with a token on stderr that\n"
+        "\\fBstat \\-\\-token\\fR resolves to one of applied, rejected and void: took no effect "
+        "and\n"
+        "never will). All tries of one command count as one write.\n"
+        ".SH EXIT STATUS\n0 done; 1 failed (also: stat \\-\\-token found void); 2 wrong use;\n"
+        "3 no such key; 4 condition failed: rejected; 5 outcome unknown; 6 timeout;\n"
+        "7 too few nodes or witnesses; 8 refused; 9 problems found; 130 interrupted.\n"
+        ".SH ENVIRONMENT\n.TP\n.B SIGNET_NODE, SIGNET_WITNESS\nThe programs that \\fBlocal\\fR "
+        "starts, "
+        "when not those beside kv\\-cli.\n"
         ".SH FILES\n.TP\n.I ~/.config/signet/config\n"
         "Sections [client] and [cluster.NAME] with client options; another place by\n"
         "\\fBSIGNET_CLI_CONFIG\\fR.\n"
         ".TP\n.I ~/.local/state/signet/history\nLines typed in the shell; only the user may "
         "read it.\n"
-        ".SH SEE ALSO\n.BR signet\\-node (8)\n",
+        ".SH SEE ALSO\n.BR signet\\-node (8),\n.BR signet\\-witness (8)\n",
         stdout);
     return CLI_DONE;
 }

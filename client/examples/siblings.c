@@ -3,16 +3,18 @@
 #include <signet.h>
 #include <stdio.h>
 
+#define BUCKET sgn_text("baskets") /* Of the kind that keeps both. */
+
 static int put_blind(struct sgn_request *request, const char *value)
 {
-    sgn_request_put(request, sgn_text("default"), sgn_text("basket"), sgn_text(value));
+    sgn_request_put(request, BUCKET, sgn_text("basket"), sgn_text(value));
     sgn_request_set_context(request, (struct sgn_bytes){NULL, 0}); /* Has seen nothing. */
     return sgn_request_run(request);
 }
 
 static int get_basket(struct sgn_request *request)
 {
-    sgn_request_get(request, sgn_text("default"), sgn_text("basket"));
+    sgn_request_get(request, BUCKET, sgn_text("basket"));
     int err = sgn_request_run(request);
     for (uint32_t i = 0; i < sgn_request_sibling_count(request); i++) {
         struct sgn_value_info info = {.struct_bytes = sizeof(info)};
@@ -25,8 +27,10 @@ static int get_basket(struct sgn_request *request)
 static int show(struct sgn_request *request)
 {
     char context[2048];
-    sgn_request_del(request, sgn_text("default"), sgn_text("basket"));
-    int err = sgn_request_run(request);
+    sgn_request_bucket_create(request, BUCKET, SGN_BUCKET_AVAILABLE, 0, 0, 0);
+    int err = sgn_request_run(request); /* One that is there already is no error. */
+    sgn_request_del(request, BUCKET, sgn_text("basket"));
+    err = err == SGN_OK ? sgn_request_run(request) : err;
     err = err == SGN_OK ? put_blind(request, "apples") : err;
     err = err == SGN_OK ? put_blind(request, "pears") : err;
     printf("after two blind writes:\n");
@@ -35,7 +39,7 @@ static int show(struct sgn_request *request)
         return err;
     }
     snprintf(context, sizeof(context), "%s", sgn_request_context_text(request));
-    sgn_request_put(request, sgn_text("default"), sgn_text("basket"), sgn_text("apples and pears"));
+    sgn_request_put(request, BUCKET, sgn_text("basket"), sgn_text("apples and pears"));
     sgn_request_set_context_text(request, context);
     err = sgn_request_run(request);
     printf("after one write with the context of both:\n");

@@ -102,7 +102,7 @@ expect "another size" 2 "holds a ring of 3" "$cli" local up --dir "$work/ring" -
 SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
     sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
 export SIGNET_SEEDS
-expect "witnesses" 2 "no witnesses yet" "$cli" local up --dir "$work/other" --witnesses 3
+expect "too many witnesses" 2 "from 0 to 16" "$cli" local up --dir "$work/other" --witnesses 99
 
 expect "put" 0 "" "$cli" put greeting hello
 expect "get" 0 "hello" "$cli" get default/greeting
@@ -118,7 +118,6 @@ expect "stat" 0 "5 bytes" "$cli" -o table stat greeting
 expect "locate" 0 "partition" "$cli" locate greeting
 expect "del" 0 "" "$cli" del greeting
 expect "deleted" 3 "no such key" "$cli" get greeting
-expect "strong is refused" 1 "ordered bucket" "$cli" --read strong get bytes
 
 head -c 3000000 /dev/urandom >"$work/large"
 expect "large value from a file" 0 "" "$cli" put large "@$work/large"
@@ -133,13 +132,17 @@ expect "empty value" 0 "" "$cli" put empty "@$work/empty"
 same "empty value" "$work/empty" "$work/empty.back"
 
 # --- siblings -------------------------------------------------------------------------------------
-expect "blind puts" 0 "" bash -c "$cli put s one --context none && $cli put s two --context none"
-expect "newest and a warning" 0 "2 concurrent values" "$cli" get s
-expect "all siblings" 0 "one" "$cli" -o table get s --all
-expect "context to a file" 0 "" "$cli" get s --context-out "$work/context"
-expect "settle" 0 "" "$cli" put s three --context "@$work/context"
-expect "settled" 0 "three" "$cli" get s
-expect "bad context" 2 "is not a context" "$cli" put s x --context '!!'
+expect "an available bucket" 0 "" "$cli" bucket create mixed --kind available
+s=mixed/s
+expect "blind puts" 0 "" bash -c "$cli put $s one --context none && $cli put $s two --context none"
+expect "newest and a warning" 0 "2 concurrent values" "$cli" get $s
+expect "all siblings" 0 "one" "$cli" -o table get $s --all
+expect "context to a file" 0 "" "$cli" get $s --context-out "$work/context"
+expect "settle" 0 "" "$cli" put $s three --context "@$work/context"
+expect "settled" 0 "three" "$cli" get $s
+expect "bad context" 2 "is not a context" "$cli" put $s x --context '!!'
+expect "strong is refused" 1 "need an ordered bucket" "$cli" --read strong get $s
+expect "so is a condition" 1 "need an ordered bucket" "$cli" put $s x --if-absent
 
 # --- buckets --------------------------------------------------------------------------------------
 expect "create" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
@@ -149,8 +152,11 @@ expect "list buckets" 0 "words" "$cli" bucket list
 expect "unknown bucket" 1 "no such bucket" "$cli" put nosuch/key value
 expect "bad bucket name" 2 "" "$cli" bucket create Bad/Name
 expect "long bucket name" 2 "" "$cli" bucket create "$(printf 'b%.0s' {1..64})"
-expect "w above n" 2 "" "$cli" bucket create odd --n 2 --w 3
-expect "ordered" 1 "" "$cli" bucket create strict --kind ordered
+expect "w above n" 2 "" "$cli" bucket create odd --kind available --n 2 --w 3
+expect "ordered" 0 "" "$cli" bucket create strict --kind ordered
+expect "of another kind" 1 "other properties" "$cli" bucket create strict --kind available
+expect "ordered is the default" 0 "words                            ordered" "$cli" bucket list
+expect "no such kind" 2 "ordered or available" "$cli" bucket create strict --kind tidy
 expect "long key" 2 "" "$cli" put "default/$(printf 'k%.0s' {1..1025})" v
 head -c 16777217 /dev/zero >"$work/over"
 expect "value too large" 2 "16" "$cli" put big "@$work/over"
@@ -209,9 +215,9 @@ expect "status of one" 0 '"node": 2' "$cli" status 2
 expect "kill" 0 "" "$cli" local kill 3 --dir "$work/ring"
 expect "status tells" 0 "degraded" "$cli" status
 expect "kill twice" 1 "does not run" "$cli" local kill 3 --dir "$work/ring"
-expect "still serves" 0 "three" "$cli" get s
+expect "still serves" 0 "three" "$cli" get $s
 expect "still takes" 0 "" "$cli" put while-down value
-expect "too few for W=3" 7 "" "$cli" --timeout 1s put w3 value --copies 3
+expect "too few for W=3" 7 "" "$cli" --timeout 1s put mixed/w3 value --copies 3
 expect "start" 0 "" "$cli" local start 3 --dir "$work/ring"
 expect "no such node" 2 "nodes 1 to 3" "$cli" local kill 7 --dir "$work/ring"
 

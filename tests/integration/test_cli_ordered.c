@@ -1,6 +1,6 @@
-/* kv-cli on ordered buckets, against made-up nodes: every command and option of strong mode, what it
- * prints in each form, and its exit code, with outcomes that a real ring gives only in bad nights.
- * Plain main; SGN_KV_CLI is the program's path. */
+/* kv-cli on ordered buckets, against made-up nodes: every command and option of strong mode, what
+ * it prints in each form, and its exit code, with outcomes that a real ring gives only in bad
+ * nights. Plain main; SGN_KV_CLI is the program's path. */
 #include <stdarg.h>
 #include <string.h>
 #include <sys/wait.h>

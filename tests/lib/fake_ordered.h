@@ -1,5 +1,6 @@
-/* The ordered bucket `strict` of the made-up nodes, and their map. One record per key, for all nodes
- * together, changed by the ring's own decide step: what a quorum would agree on, without one. */
+/* The ordered buckets of the made-up nodes (any but `default`; tests speak of `strict`) and their
+ * map. One record per key, for all buckets and nodes together, changed by the ring's own decide
+ * step: what a quorum would agree on, without one. */
 #ifndef SGN_TESTS_FAKE_ORDERED_H
 #define SGN_TESTS_FAKE_ORDERED_H
 

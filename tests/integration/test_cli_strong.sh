@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Strong mode as a user at a shell has it: a ring of three with three witnesses by one command,
+# conditional writes, strong and session reads and their receipts, the fleet killed and brought
+# back, a majority lost. usage: test_cli_strong.sh BUILD_DIR
+set -euo pipefail
+
+build=$(cd "$1" && pwd)
+cli=$build/client/kv-cli
+work=$(mktemp -d)
+export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+unset SIGNET_SEEDS
+passed=0
+failed=0
+
+finish() {
+    "$cli" local down --dir "$work/ring" >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# expect NAME EXIT_CODE WANTED_TEXT COMMAND... : runs it, compares the code, looks for the text in
+# what it printed on either stream ("" wants nothing in particular).
+expect() {
+    local name=$1 code=$2 wanted=$3 got=0 out
+    shift 3
+    out=$("$@" 2>&1 </dev/null) || got=$?
+    if [[ $got -eq $code && $out == *"$wanted"* ]]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: exit %s (wanted %s), printed: %s\n   wanted: %s\n' \
+            "$name" "$got" "$code" "$out" "$wanted"
+    fi
+}
+
+# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but what is wanted may take some
+# time.
+settles() {
+    local name=$1 wanted=$2 i out=""
+    shift 2
+    for ((i = 0; i < 150; i++)); do
+        if out=$("$@" 2>&1 </dev/null) && [[ $out == *"$wanted"* ]]; then
+            passed=$((passed + 1))
+            return
+        fi
+        sleep 0.2
+    done
+    failed=$((failed + 1))
+    printf 'FAILED %s: after 30 s it still printed: %s\n   wanted: %s\n' "$name" "$out" "$wanted"
+}
+
+# --- a ring and its fleet -------------------------------------------------------------------------
+expect "nodes alone" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring" --partitions 32
+SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
+    sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
+export SIGNET_SEEDS
+expect "bucket" 0 "" "$cli" bucket create b
+expect "before the fleet" 0 "" "$cli" put b/old one
+expect "strong without a fleet" 0 "one" "$cli" get b/old --read strong
+expect "no witnesses listed" 0 "0 witnesses" "$cli" ring show
+expect "witnesses join a running ring" 0 "3 nodes and 3 witnesses up" \
+    "$cli" local up --dir "$work/ring" --witnesses 3
+expect "they run" 0 "witness 3 up" "$cli" local status --dir "$work/ring"
+expect "they are listed" 0 "3 witnesses" "$cli" ring show
+expect "fewer is refused" 2 "witness drop" "$cli" local up --dir "$work/ring" --witnesses 1
+settles "all groups are whole" "0 without a group, 0 with a smaller one" "$cli" ring show
+settles "status shows the fast path" "fast strong reads: on" "$cli" -o table status
+expect "status json" 0 '"witnesses":[{"id":' "$cli" -o json status
+expect "old objects are strongly readable" 0 "one" "$cli" get b/old --read strong
+settles "by the fast path" "fast" "$cli" get b/old --read strong --explain
+
+# --- conditional writes ---------------------------------------------------------------------------
+version=$("$cli" put b/k one --if-absent)
+expect "first" 0 "1-" echo "$version"
+expect "second" 4 "$version" "$cli" put b/k two --if-absent
+expect "rejected in json" 4 "\"version\":\"$version\"" "$cli" -o json put b/k two --if-absent
+second=$("$cli" put b/k two --if-version "$version")
+expect "late" 4 "$second" "$cli" put b/k three --if-version "$version"
+expect "late del" 4 "$second" "$cli" del b/k --if-version "$version"
+expect "version of another key" 4 "0-0.0.0.0" "$cli" put b/other x --if-version "$second"
+expect "session" 0 "two" "$cli" get b/k --at-least "$second"
+expect "stat" 0 "version  $second" "$cli" -o table --read strong stat b/k
+expect "del" 0 "" "$cli" del b/k --if-version "$second"
+expect "deleted" 3 "no such key" "$cli" get b/k --read strong
+expect "absent again" 0 "4-" "$cli" put b/k four --if-absent
+expect "strong list" 0 "k" "$cli" list b/ --read strong
+
+# --- one of many ----------------------------------------------------------------------------------
+for i in {1..16}; do
+    { "$cli" put b/race "$i" --if-absent >/dev/null 2>&1 && echo "$i" >>"$work/winners"; } &
+done
+for job in $(jobs -p); do
+    wait "$job" || true
+done
+expect "one winner" 0 "1" wc -l "$work/winners"
+expect "the winner's value" 0 "$(cat "$work/winners")" "$cli" get b/race --read strong
+
+# --- the fleet lost and back ----------------------------------------------------------------------
+for i in 1 2 3; do
+    expect "kill witness $i" 0 "" "$cli" local kill "w$i" --dir "$work/ring"
+done
+expect "local status tells" 9 "witness 2 down" "$cli" local status --dir "$work/ring"
+settles "status tells" "no witness is up" "$cli" -o table status
+expect "strong reads go on" 0 "four" "$cli" --timeout 10s get b/k --read strong
+for i in 1 2 3; do
+    expect "start witness $i" 0 "" "$cli" local start "w$i" --dir "$work/ring"
+done
+settles "the fast path is back" "fast strong reads: on" "$cli" -o table status
+expect "writes go on" 0 "" "$cli" --timeout 10s put b/k five
+expect "and are read" 0 "five" "$cli" get b/k --read strong
+witness=$("$cli" -o json ring witness list | sed -n '1s/.*"witness":\([0-9]*\).*/\1/p')
+expect "drop one" 0 "" "$cli" ring witness drop "$witness"
+settles "groups of what is left" "2 witnesses" "$cli" ring show
+expect "still strong" 0 "five" "$cli" --timeout 10s get b/k --read strong
+expect "fence needs a yes" 2 "old values" "$cli" ring force-fence
+expect "fence" 0 "" "$cli" ring force-fence --yes
+
+# --- a majority lost ------------------------------------------------------------------------------
+"$cli" local kill 2 --dir "$work/ring"
+settles "one node of three lost" "five" "$cli" get b/k --read strong
+"$cli" local kill 3 --dir "$work/ring"
+began=$SECONDS
+expect "strong read refused" 7 "" "$cli" --timeout 2s get b/k --read strong
+expect "eventual read serves" 0 "" "$cli" get b/k
+expect "write refused or unknown" 0 "" bash -c \
+    "code=0; '$cli' --timeout 2s put b/k six >/dev/null 2>&1 || code=\$?; [[ \$code =~ ^[567]$ ]]"
+expect "nothing hung" 0 "" test $((SECONDS - began)) -lt 15
+"$cli" local up --dir "$work/ring" >/dev/null
+settles "all is well again" "healthy" "$cli" -o table status
+expect "down" 0 "" "$cli" local down --wipe --dir "$work/ring"
+expect "wiped" 1 "" test -e "$work/ring"
+
+printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
+[[ $failed -eq 0 ]]
