@@ -1,0 +1,238 @@
+#include "tests/model/mc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int sgn_mc_mutant;
+
+#define MC_STATE_BYTES_MAX 256u
+#define MC_TRACE_MAX       200u
+
+struct level {
+    uint8_t *states;
+    uint32_t *ids;
+    uint32_t count, capacity;
+};
+
+struct sgn_mc_run {
+    const struct sgn_mc_model *model;
+    uint64_t *prints; /* Open addressing; 0 is an empty place. */
+    uint64_t mask;
+    uint32_t *parents;
+    uint16_t *ordinals;
+    uint32_t states, states_limit;
+    struct level now, next;
+    uint32_t parent;  /* Being expanded. */
+    uint16_t ordinal; /* Of the successor to be emitted next. */
+    const char *violation;
+    bool full;
+    /* Replaying: the successor with this ordinal is wanted. */
+    bool replaying;
+    uint16_t wanted;
+    uint8_t *wanted_state;
+};
+
+static void *must(void *memory)
+{
+    if (memory == NULL) {
+        (void)fprintf(stderr, "sgn-model: out of memory\n");
+        abort();
+    }
+    return memory;
+}
+
+static double now_seconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Multiply and fold, eight bytes at a time; state sizes are multiples of eight. */
+static uint64_t fingerprint(const uint8_t *bytes, size_t count)
+{
+    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ count;
+    for (size_t i = 0; i < count; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, 8);
+        hash = (hash ^ word) * UINT64_C(0xd6e8feb86659fd93);
+        hash ^= hash >> 32;
+        hash *= UINT64_C(0xff51afd7ed558ccd);
+        hash ^= hash >> 29;
+    }
+    return hash == 0 ? 1 : hash;
+}
+
+/* True if it was not there. */
+static bool print_add(struct sgn_mc_run *run, uint64_t print)
+{
+    uint64_t i = print & run->mask;
+    while (run->prints[i] != 0) {
+        if (run->prints[i] == print) {
+            return false;
+        }
+        i = (i + 1) & run->mask;
+    }
+    run->prints[i] = print;
+    return true;
+}
+
+static void level_push(struct level *level, const void *state, size_t bytes, uint32_t id)
+{
+    if (level->count == level->capacity) {
+        level->capacity = level->capacity == 0 ? 1024 : level->capacity * 2;
+        level->states = must(realloc(level->states, (size_t)level->capacity * bytes));
+        level->ids = must(realloc(level->ids, (size_t)level->capacity * sizeof *level->ids));
+    }
+    memcpy(level->states + (size_t)level->count * bytes, state, bytes);
+    level->ids[level->count++] = id;
+}
+
+/* While replaying: keeps the successor that was asked for, and says what it was. */
+static void replay_emit(struct sgn_mc_run *run,
+                        const void *next,
+                        const char *violation,
+                        const char *label,
+                        va_list arguments)
+{
+    if (run->ordinal++ != run->wanted) {
+        return;
+    }
+    memcpy(run->wanted_state, next, run->model->state_bytes);
+    run->model->canon(run->wanted_state);
+    (void)vprintf(label, arguments);
+    (void)printf("\n");
+    run->violation = violation;
+}
+
+void sgn_mc_emit(struct sgn_mc_run *run,
+                 const void *next,
+                 const char *violation,
+                 const char *label,
+                 va_list arguments)
+{
+    if (run->replaying) {
+        replay_emit(run, next, violation, label, arguments);
+        return;
+    }
+    uint16_t ordinal = run->ordinal++;
+    if (run->violation != NULL || run->full) {
+        return;
+    }
+    uint64_t room[MC_STATE_BYTES_MAX / 8];
+    memcpy(room, next, run->model->state_bytes);
+    run->model->canon(room);
+    bool fresh = print_add(run, fingerprint((const uint8_t *)room, run->model->state_bytes));
+    if (!fresh && violation == NULL) {
+        return; /* A step may be wrong though the state it leads to is known and sound. */
+    }
+    if (run->states == run->states_limit) {
+        run->full = true;
+        return;
+    }
+    uint32_t id = run->states++;
+    run->parents[id] = run->parent;
+    run->ordinals[id] = ordinal;
+    run->violation = violation;
+    level_push(&run->next, room, run->model->state_bytes, id);
+}
+
+/* Prints the steps from the initial state to the state `id`. */
+static void trace_print(struct sgn_mc_run *run, uint32_t id)
+{
+    uint16_t steps[MC_TRACE_MAX];
+    uint32_t count = 0;
+    for (; id != 0 && count < MC_TRACE_MAX; id = run->parents[id]) {
+        steps[count++] = run->ordinals[id];
+    }
+    uint64_t state[MC_STATE_BYTES_MAX / 8] = {0};
+    uint64_t next[MC_STATE_BYTES_MAX / 8] = {0};
+    run->model->init(state);
+    run->model->canon(state);
+    run->replaying = true;
+    run->wanted_state = (uint8_t *)next;
+    for (uint32_t i = 0; i < count; i++) {
+        run->ordinal = 0;
+        run->wanted = steps[count - 1 - i];
+        (void)printf("    %2" PRIu32 " ", i + 1);
+        run->model->expand(state, run);
+        memcpy(state, next, run->model->state_bytes);
+    }
+    if (run->model->print != NULL) {
+        run->model->print(state);
+    }
+    (void)printf("    => %s\n", run->violation);
+}
+
+static void run_begin(struct sgn_mc_run *run,
+                      const struct sgn_mc_model *model,
+                      uint32_t states_limit)
+{
+    uint64_t places = 1024;
+    while (places < (uint64_t)states_limit * 3 / 2) {
+        places *= 2;
+    }
+    *run = (struct sgn_mc_run){.model = model, .mask = places - 1, .states_limit = states_limit};
+    run->prints = must(calloc(places, sizeof *run->prints));
+    run->parents = must(malloc((size_t)states_limit * sizeof *run->parents));
+    run->ordinals = must(malloc((size_t)states_limit * sizeof *run->ordinals));
+    uint64_t first[MC_STATE_BYTES_MAX / 8] = {0};
+    model->init(first);
+    model->canon(first);
+    (void)print_add(run, fingerprint((const uint8_t *)first, model->state_bytes));
+    run->parents[0] = 0;
+    run->ordinals[0] = 0;
+    run->states = 1;
+    level_push(&run->next, first, model->state_bytes, 0);
+}
+
+static void run_end(struct sgn_mc_run *run)
+{
+    free(run->prints);
+    free(run->parents);
+    free(run->ordinals);
+    free(run->now.states);
+    free(run->now.ids);
+    free(run->next.states);
+    free(run->next.ids);
+}
+
+struct sgn_mc_result sgn_mc_search(const struct sgn_mc_model *model,
+                                   uint32_t states_limit,
+                                   double seconds_limit,
+                                   bool trace)
+{
+    struct sgn_mc_run run;
+    struct sgn_mc_result result = {0};
+    double started = now_seconds();
+    run_begin(&run, model, states_limit);
+    while (run.next.count > 0 && run.violation == NULL && !run.full) {
+        struct level swap = run.now;
+        run.now = run.next;
+        run.next = swap;
+        run.next.count = 0;
+        for (uint32_t i = 0; i < run.now.count && run.violation == NULL && !run.full; i++) {
+            run.parent = run.now.ids[i];
+            run.ordinal = 0;
+            model->expand(run.now.states + (size_t)i * model->state_bytes, &run);
+            if ((i & 0xfff) == 0 && now_seconds() - started > seconds_limit) {
+                run.full = true;
+            }
+        }
+        if (run.next.count > 0) {
+            result.depth++;
+        }
+    }
+    result.violation = run.violation;
+    result.complete = run.violation == NULL && !run.full;
+    result.states = run.states;
+    if (run.violation != NULL && trace) {
+        trace_print(&run, run.states - 1);
+    }
+    result.seconds = now_seconds() - started;
+    run_end(&run);
+    return result;
+}
