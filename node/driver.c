@@ -77,9 +77,7 @@ int sgn_driver_disk_err(enum sgn_err err)
 
 static void fx_send(struct sgn_driver *driver, const struct sgn_effect *effect)
 {
-    struct sgn_msg msg = effect->msg;
-    msg.epoch = driver->ring.epoch;
-    if (sgn_peers_send(driver->peers, effect->node, &msg) != SGN_OK) {
+    if (sgn_peers_send(driver->peers, effect->node, &effect->msg) != SGN_OK) {
         driver->metrics.sends_failed++; /* A send may be lost; the engine has its timeouts. */
     }
 }
@@ -135,7 +133,8 @@ static void fx_scan(struct sgn_driver *driver, const struct sgn_effect *effect)
 
 static void step(struct sgn_driver *driver, struct sgn_event *event)
 {
-    event->now_ms = sgn_clock_us() / 1000;
+    event->now_us = sgn_clock_us();
+    event->now_ms = event->now_us / 1000;
     event->wall_ms = sgn_clock_wall_ms();
     event->random = sgn_prng_next(&driver->prng);
     struct sgn_effects *effects = driver->effects;
@@ -170,6 +169,8 @@ void sgn_driver_feed(struct sgn_driver *driver, struct sgn_event *event)
         sgn_store_value_release(&ready.value);
     }
     driver->stepping = false;
+    sgn_driver_follow_map(driver);
+    sgn_driver_turn(driver);
 }
 
 /* --- start ----------------------------------------------------------------------------------- */
@@ -273,6 +274,8 @@ static enum sgn_err start_engine(struct sgn_driver *driver, char *error, size_t 
         .suspect_ms = config->suspect_ms,
         .tree_interval_ms = config->tree_ms,
         .hints_max = config->hints_max,
+        .out_ms = config->out_ms,
+        .resolve_ms = config->resolve_ms,
     };
     driver->engine = sgn_engine_init(
         driver->engine_memory, &driver->ring, &driver->pool.pool, &options, sgn_clock_us() / 1000);
@@ -291,6 +294,7 @@ enum sgn_err sgn_driver_create(const struct sgn_config *config,
         start_store,
         start_engine,
         sgn_driver_start_peers,
+        sgn_driver_start_fleet,
         sgn_driver_start_events};
     struct sgn_driver *made = calloc(1, sizeof(*made));
     *driver = NULL;
@@ -363,6 +367,7 @@ enum sgn_err sgn_driver_destroy(struct sgn_driver *driver)
     event_drop(&driver->store_event);
     event_drop(&driver->tick_event);
     event_drop(&driver->drain_event);
+    event_drop(&driver->flush_event);
     if (driver->listener != NULL) {
         sgn_listener_destroy(driver->listener);
     }

@@ -86,6 +86,11 @@ struct sgn_driver {
     struct event *store_event;
     struct event *tick_event;
     struct event *drain_event;
+    struct event *flush_event;
+    bool flush_armed;
+    uint32_t map_version;                /* Followed by the connections to witnesses. */
+    uint32_t dialled[SGN_WITNESSES_MAX]; /* Witness ids. */
+    uint32_t dialled_count;
 
     struct sgn_engine *engine;
     void *engine_memory;
@@ -138,6 +143,11 @@ int sgn_driver_disk_err(enum sgn_err err);
 /* node/loop.c: dials every peer; listens to the store and the clock. */
 enum sgn_err sgn_driver_start_peers(struct sgn_driver *driver, char *error, size_t error_bytes);
 enum sgn_err sgn_driver_start_events(struct sgn_driver *driver, char *error, size_t error_bytes);
+
+/* node/fleet.c: connections to the map's witnesses; the end of a turn. */
+enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size_t error_bytes);
+void sgn_driver_follow_map(struct sgn_driver *driver);
+void sgn_driver_turn(struct sgn_driver *driver);
 
 /* node/session.c */
 enum sgn_err sgn_sessions_create(struct sgn_driver *driver);

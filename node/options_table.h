@@ -172,7 +172,23 @@
       50,                                                                                          \
       86400000,                                                                                    \
       "5s",                                                                                        \
-      "Between two comparisons of hash trees with a peer.")
+      "Between two comparisons of hash trees with a peer.")                                        \
+    X(timing,                                                                                      \
+      out,                                                                                         \
+      TIME,                                                                                        \
+      out_ms,                                                                                      \
+      500,                                                                                         \
+      3600000,                                                                                     \
+      "5s",                                                                                        \
+      "A replica down for this long is listed as out; it catches up when it is back.")             \
+    X(timing,                                                                                      \
+      resolve,                                                                                     \
+      TIME,                                                                                        \
+      resolve_ms,                                                                                  \
+      50,                                                                                          \
+      60000,                                                                                       \
+      "1s",                                                                                        \
+      "A write that its coordinator left unfinished is taken up after this.")
 
 /* Of each [member.ID] section; fields of struct sgn_member. */
 #define SGN_MEMBER_OPTION_TABLE(X)                                                                 \

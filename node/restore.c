@@ -170,6 +170,29 @@ static void restore_bucket(struct sgn_engine *engine, struct sgn_bytes key, stru
     sgn_engine_restore_bucket(engine, value);
 }
 
+/* META names of the ordered part; the store's own begin with NUL, the ring's description is looked at
+ * before. */
+static enum sgn_err restore_meta(struct sgn_driver *driver)
+{
+    static const char *const names[] = {"map", "register", "ceiling", "watermark"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct sgn_store_value value;
+        struct sgn_bytes name = sgn_bytes_str(names[i]);
+        enum sgn_err err = sgn_store_get(driver->store, SGN_FAMILY_META, name, &value);
+        if (err == SGN_ERR_NOT_FOUND) {
+            continue;
+        }
+        if (err == SGN_OK) {
+            err = sgn_engine_restore_meta(driver->engine, name, value.bytes);
+            sgn_store_value_release(&value);
+        }
+        if (err != SGN_OK) {
+            return err;
+        }
+    }
+    return SGN_OK;
+}
+
 static void restore_leaf(struct sgn_engine *engine, struct sgn_bytes key, struct sgn_bytes value)
 {
     sgn_engine_restore_leaf(engine, key, value);
@@ -237,6 +260,9 @@ enum sgn_err sgn_driver_restore(struct sgn_driver *driver, char *error, size_t e
     scan.prefix = sgn_bytes_str(BUCKETS_PREFIX);
     enum sgn_err err = restore_family(driver, &scan, restore_bucket, &buckets);
     scan.prefix = sgn_bytes_of(NULL, 0);
+    if (err == SGN_OK) {
+        err = restore_meta(driver);
+    }
     if (err == SGN_OK) {
         scan.family = SGN_FAMILY_TREE;
         err = restore_family(driver, &scan, restore_leaf, &leaves);

@@ -190,23 +190,12 @@ static void session_greet(struct sgn_session *session, const struct sgn_msg *msg
 
 /* --- requests and answers -------------------------------------------------------------------- */
 
-static enum sgn_msg_type answer_type(uint32_t request)
-{
-    switch (request) {
-    case SGN_MSG_REPL_PUT: return SGN_MSG_REPL_ACK;
-    case SGN_MSG_REPL_GET: return SGN_MSG_REPL_RECORD;
-    case SGN_MSG_REPL_LIST: return SGN_MSG_REPL_PAGE;
-    case SGN_MSG_TREE_ROOTS: return SGN_MSG_TREE_LEAVES;
-    default: return SGN_MSG_RESULT;
-    }
-}
-
 static void send_answer(struct sgn_session *session, uint32_t request, const struct sgn_msg *answer)
 {
     struct sgn_driver *driver = session->driver;
     struct sgn_msg out = *answer;
     out.request = request;
-    out.epoch = driver->ring.epoch;
+    out.epoch = out.epoch == 0 ? driver->ring.epoch : out.epoch;
     enum sgn_err err = sgn_conn_send(session->conn, &out);
     if (err == SGN_ERR_BUSY && out.value.count + out.items.count > 0) {
         /* Answers of many large values: this one is refused, the connection lives on. */
@@ -229,7 +218,7 @@ static void refuse(struct sgn_session *session,
                    const char *text)
 {
     struct sgn_driver *driver = session->driver;
-    struct sgn_msg answer = {.type = answer_type(msg->type),
+    struct sgn_msg answer = {.type = sgn_msg_answer_to(msg->type),
                              .err = err,
                              .node = driver->config->id,
                              .text = sgn_bytes_str(text)};
@@ -294,7 +283,9 @@ static void answer_here(struct sgn_session *session, const struct sgn_msg *msg)
 {
     struct sgn_driver *driver = session->driver;
     uint64_t began_us = sgn_clock_us();
-    struct sgn_msg answer = {.type = SGN_MSG_RESULT, .node = driver->config->id};
+    struct sgn_msg answer = {.type = SGN_MSG_RESULT,
+                             .node = driver->config->id,
+                             .stamp = sgn_engine_stamp(driver->engine)};
     if (msg->type == SGN_MSG_RING) {
         uint8_t raw[SGN_RING_BYTES_MAX];
         struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
@@ -316,11 +307,6 @@ static void answer_here(struct sgn_session *session, const struct sgn_msg *msg)
     free(json);
 }
 
-static bool is_one_way(uint32_t type)
-{
-    return type == SGN_MSG_HEARTBEAT || type == SGN_MSG_BUCKETS || type == SGN_MSG_TREE_KEYS;
-}
-
 static void session_message(struct sgn_conn *conn, const struct sgn_msg *msg, void *user)
 {
     struct sgn_session *session = user;
@@ -331,7 +317,7 @@ static void session_message(struct sgn_conn *conn, const struct sgn_msg *msg, vo
         return;
     }
     struct sgn_event event = {.type = SGN_EV_REQUEST, .node = session->node, .msg = *msg};
-    if (is_one_way(msg->type)) {
+    if (sgn_msg_is_one_way(msg->type)) {
         event.type = SGN_EV_MESSAGE;
         sgn_driver_feed(driver, &event);
         return;

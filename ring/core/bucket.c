@@ -164,17 +164,19 @@ enum sgn_err sgn_bucket_props_unpack(uint64_t word,
     uint32_t r = (word >> 16) & 0xff;
     uint32_t w = (word >> 24) & 0xff;
     *why = NULL;
-    if (kind == SGN_BUCKET_ORDERED) {
-        *why = "ordered buckets are not in this build yet; create the bucket as available";
-        return SGN_ERR_UNSUPPORTED;
-    }
-    if (kind != SGN_BUCKET_AVAILABLE || word >> 32 != 0) {
+    kind = kind == 0 ? SGN_BUCKET_ORDERED : kind;
+    if ((kind != SGN_BUCKET_AVAILABLE && kind != SGN_BUCKET_ORDERED) || word >> 32 != 0) {
         *why = "the kind of a bucket is available or ordered";
         return SGN_ERR_INVALID;
     }
     n = n == 0 ? replica_count : n;
     if (n > replica_count) {
         *why = "n is larger than the number of replicas the ring was made with";
+        return SGN_ERR_INVALID;
+    }
+    if (kind == SGN_BUCKET_ORDERED && (n != replica_count || r != 0 || w != 0)) {
+        *why = "an ordered bucket keeps as many replicas as the ring was made with, and its quorum "
+               "is their majority; n, r and w cannot be chosen";
         return SGN_ERR_INVALID;
     }
     r = r == 0 ? n / 2 + 1 : r;

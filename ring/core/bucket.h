@@ -49,9 +49,8 @@ uint64_t sgn_bucket_table_digest(const struct sgn_bucket_table *table);
  * bad. */
 void sgn_bucket_encode(const struct sgn_bucket *row, struct sgn_sink *sink);
 bool sgn_bucket_decode_next(struct sgn_cursor *cursor, struct sgn_bucket *row);
-/* kind, n, r, w in one word, as BUCKET_PUT carries them; 0 for n, r or w asks for the default.
- * check: SGN_ERR_INVALID or SGN_ERR_UNSUPPORTED (ordered), and `why` is set to a static
- * sentence. */
+/* kind, n, r, w in one word, as BUCKET_PUT carries them; 0 asks for the default (kind: ordered).
+ * SGN_ERR_INVALID, and `why` is set to a static sentence. */
 uint64_t sgn_bucket_props_pack(uint32_t kind, uint32_t n, uint32_t r, uint32_t w);
 enum sgn_err sgn_bucket_props_unpack(uint64_t word,
                                      uint32_t replica_count,

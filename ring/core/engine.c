@@ -1,7 +1,7 @@
 /* The step: which part takes which event; and what drivers and people ask. */
 #include "ring/core/engine.h"
 
-#include "ring/core/engine_inner.h"
+#include "ring/core/order_inner.h"
 
 #define SGN_ALIGN(bytes) (((bytes) + 15u) & ~(size_t)15u)
 
@@ -14,7 +14,8 @@ size_t sgn_engine_bytes(const struct sgn_ring *ring)
            SGN_ALIGN(SGN_OPS_MAX * sizeof(struct sgn_lock)) +
            SGN_ALIGN(ring->member_count * sizeof(struct sgn_peer)) +
            SGN_ALIGN(ring->member_count * sizeof(uint32_t)) +
-           SGN_ALIGN(sgn_tree_bytes(ring->partition_count, ring->replica_count));
+           SGN_ALIGN(sgn_tree_bytes(ring->partition_count, ring->replica_count)) +
+           sgn_order_bytes(ring);
 }
 
 static void *place(uint8_t **at, size_t bytes)
@@ -64,6 +65,7 @@ struct sgn_engine *sgn_engine_init(void *memory,
                   place(&at, sgn_tree_bytes(ring->partition_count, ring->replica_count)),
                   ring->partition_count,
                   ring->replica_count);
+    void *order_memory = place(&at, sgn_order_bytes(ring));
     SGN_ASSERT((size_t)(at - (uint8_t *)memory) == sgn_engine_bytes(ring));
     engine->ring = ring;
     engine->pool = pool;
@@ -82,6 +84,7 @@ struct sgn_engine *sgn_engine_init(void *memory,
     engine->buckets_digest = sgn_bucket_table_digest(&engine->buckets);
     engine->rows_next = SGN_BUCKETS_MAX;
     engine_init_tables(engine);
+    sgn_order_init(engine, order_memory);
     return engine;
 }
 
@@ -102,8 +105,12 @@ void sgn_engine_restore_leaf(struct sgn_engine *engine,
 {
     struct sgn_bytes name;
     struct sgn_bytes key;
-    if (tree_key.count <= 10 || digest.count != 8) {
+    bool ordered = digest.count == SGN_TREE_ORDERED_BYTES;
+    if (tree_key.count <= 10 || (digest.count != 8 && !ordered)) {
         return;
+    }
+    if (ordered) {
+        sgn_dirty_restore(engine, tree_key, digest);
     }
     struct sgn_bytes full_key =
         sgn_bytes_of((const uint8_t *)tree_key.ptr + 10, tree_key.count - 10);
@@ -128,17 +135,42 @@ void sgn_engine_restore_hint(struct sgn_engine *engine, struct sgn_bytes hint_ke
     }
 }
 
+/* Requests of available buckets, and of none that is known. */
+static void step_available(struct sgn_engine *engine, const struct sgn_event *event)
+{
+    if (event->msg.type == SGN_MSG_GET) {
+        sgn_get_request(engine, event);
+    } else if (event->msg.type == SGN_MSG_REPL_PUT) {
+        sgn_serve_put(engine, event);
+    } else {
+        sgn_put_request(engine, event);
+    }
+}
+
 static void step_request(struct sgn_engine *engine, const struct sgn_event *event)
 {
     switch (event->msg.type) {
     case SGN_MSG_PUT:
-    case SGN_MSG_DEL: sgn_put_request(engine, event); return;
-    case SGN_MSG_GET: sgn_get_request(engine, event); return;
+    case SGN_MSG_DEL:
+    case SGN_MSG_GET:
+    case SGN_MSG_RESOLVE:
+    case SGN_MSG_REPL_PUT:
+        if (!sgn_order_takes(engine, event)) {
+            step_available(engine, event);
+        }
+        return;
+    case SGN_MSG_PREPARE:
+    case SGN_MSG_DIGEST:
+    case SGN_MSG_ACCEPT: sgn_accept_request(engine, event); return;
+    case SGN_MSG_PULL: sgn_catchup_pull(engine, event); return;
+    case SGN_MSG_REG_PREPARE:
+    case SGN_MSG_REG_ACCEPT:
+    case SGN_MSG_MAP:
+    case SGN_MSG_MAP_CHANGE: sgn_map_work_request(engine, event); return;
     case SGN_MSG_LIST: sgn_list_request(engine, event); return;
     case SGN_MSG_BUCKET_PUT:
     case SGN_MSG_BUCKET_DEL:
     case SGN_MSG_BUCKET_LIST: sgn_bucket_request(engine, event); return;
-    case SGN_MSG_REPL_PUT: sgn_serve_put(engine, event); return;
     case SGN_MSG_REPL_GET: sgn_get_replica(engine, event); return;
     case SGN_MSG_REPL_LIST: sgn_list_replica(engine, event); return;
     case SGN_MSG_TREE_ROOTS: sgn_trees_roots(engine, event); return;
@@ -152,6 +184,15 @@ static void step_request(struct sgn_engine *engine, const struct sgn_event *even
     case SGN_MSG_REPL_PAGE:
     case SGN_MSG_TREE_LEAVES:
     case SGN_MSG_TREE_KEYS:
+    case SGN_MSG_STATE:
+    case SGN_MSG_COMMITS:
+    case SGN_MSG_PULL_PAGE:
+    case SGN_MSG_REG_ANSWER:
+    case SGN_MSG_MAP_IS:
+    case SGN_MSG_WITNESS:
+    case SGN_MSG_SEED:
+    case SGN_MSG_PING:
+    case SGN_MSG_WITNESS_ANSWER:
     case SGN_MSG_BUCKETS: break;
     }
     sgn_fx_refuse(engine, event, SGN_ERR_INVALID, "this is not a request the ring answers");
@@ -172,6 +213,13 @@ static void step_answer(struct sgn_engine *engine, const struct sgn_event *event
     case SGN_OP_HINT_SEND: sgn_hint_answer(engine, op, event); return;
     case SGN_OP_TREE_ROUND: sgn_trees_answer(engine, op, event); return;
     case SGN_OP_EXCHANGE: sgn_exchange_answer(engine, op, event); return;
+    case SGN_OP_ROUND: sgn_round_state(engine, op, event); return;
+    case SGN_OP_READ: sgn_read_state(engine, op, event); return;
+    case SGN_OP_PASS: sgn_pass_answer(engine, op, event); return;
+    case SGN_OP_CATCHUP: sgn_catchup_page(engine, op, event); return;
+    case SGN_OP_FETCH: sgn_catchup_fetched(engine, op, event); return;
+    case SGN_OP_CELL:
+    case SGN_OP_MARK:
     case SGN_OP_REPLICA_PUT:
     case SGN_OP_REPLICA_GET:
     case SGN_OP_REPLICA_LIST:
@@ -186,10 +234,20 @@ static void step_answer(struct sgn_engine *engine, const struct sgn_event *event
 
 static void step_message(struct sgn_engine *engine, const struct sgn_event *event)
 {
+    if (event->msg.type == SGN_MSG_WITNESS_ANSWER) {
+        sgn_barrier_answer(engine, event);
+        return;
+    }
     if (sgn_ring_find(engine->ring, event->node) < 0 || event->node == engine->options.node) {
         return;
     }
-    if (sgn_msg_is_answer(event->msg.type)) {
+    if (event->msg.type == SGN_MSG_REG_ANSWER) {
+        sgn_map_work_answer(engine, event);
+    } else if (event->msg.type == SGN_MSG_MAP_IS) {
+        sgn_map_work_is(engine, event);
+    } else if (event->msg.type == SGN_MSG_COMMITS) {
+        sgn_accept_commits(engine, event);
+    } else if (sgn_msg_is_answer(event->msg.type)) {
         step_answer(engine, event);
     } else if (event->msg.type == SGN_MSG_HEARTBEAT) {
         sgn_member_heartbeat(engine, event);
@@ -206,6 +264,10 @@ static void step_loaded(struct sgn_engine *engine, const struct sgn_event *event
         sgn_lock_loaded(engine, event);
         return;
     }
+    if (event->token >> 56 == SGN_TOKEN_CELL) {
+        sgn_cell_loaded(engine, event);
+        return;
+    }
     struct sgn_op *op =
         sgn_op_at(engine, (uint32_t)(event->token >> 32) & 0xffffff, (uint32_t)event->token);
     if (op == NULL) {
@@ -217,6 +279,8 @@ static void step_loaded(struct sgn_engine *engine, const struct sgn_event *event
         sgn_hint_loaded(engine, op, event);
     } else if (op->kind == SGN_OP_EXCHANGE) {
         sgn_exchange_loaded(engine, op, event);
+    } else if (op->kind == SGN_OP_READ) {
+        sgn_read_loaded(engine, op, event);
     }
 }
 
@@ -229,17 +293,29 @@ static void step_stored(struct sgn_engine *engine, const struct sgn_event *event
         sgn_generation_stored(engine, event);
     } else if (kind == SGN_TOKEN_ROWS) {
         sgn_bucket_rows_stored(engine, event);
+    } else if (kind == SGN_TOKEN_CEILING) {
+        sgn_ceiling_stored(engine, event);
+    } else if (kind == SGN_TOKEN_WATERMARK) {
+        sgn_watermark_stored(engine, event);
+    } else if (kind == SGN_TOKEN_MAP) {
+        sgn_map_work_stored(engine, event);
     } else {
         struct sgn_op *op =
             sgn_op_at(engine, (uint32_t)(event->token >> 32) & 0xffffff, (uint32_t)event->token);
         if (op != NULL && op->kind == SGN_OP_BUCKET) {
             sgn_bucket_stored(engine, op, event);
+        } else if (op != NULL && op->kind == SGN_OP_CELL) {
+            sgn_accept_stored(engine, op, event);
         }
     }
 }
 
 static void step_scanned(struct sgn_engine *engine, const struct sgn_event *event)
 {
+    if (event->token >> 56 == SGN_TOKEN_RESOLVE) {
+        sgn_resolve_scanned(engine, event);
+        return;
+    }
     struct sgn_op *op =
         sgn_op_at(engine, (uint32_t)(event->token >> 32) & 0xffffff, (uint32_t)event->token);
     if (op == NULL) {
@@ -253,6 +329,10 @@ static void step_scanned(struct sgn_engine *engine, const struct sgn_event *even
         sgn_trees_scanned(engine, op, event);
     } else if (op->kind == SGN_OP_TREE_KEYS) {
         sgn_keys_scanned(engine, op, event);
+    } else if (op->kind == SGN_OP_CATCHUP) {
+        sgn_catchup_scanned(engine, op, event);
+    } else if (op->kind == SGN_OP_MARK) {
+        sgn_mark_scanned(engine, op, event);
     }
 }
 
@@ -286,6 +366,13 @@ static void op_tick(struct sgn_engine *engine, struct sgn_op *op)
     case SGN_OP_TREE_ROUND: sgn_trees_round_tick(engine, op); return;
     case SGN_OP_TREE_KEYS: sgn_keys_tick(engine, op); return;
     case SGN_OP_EXCHANGE: sgn_exchange_tick(engine, op); return;
+    case SGN_OP_ROUND: sgn_round_tick(engine, op); return;
+    case SGN_OP_CELL: sgn_accept_tick(engine, op); return;
+    case SGN_OP_READ: sgn_read_tick(engine, op); return;
+    case SGN_OP_PASS: sgn_pass_tick(engine, op); return;
+    case SGN_OP_CATCHUP:
+    case SGN_OP_FETCH: sgn_catchup_op_tick(engine, op); return;
+    case SGN_OP_MARK:
     case SGN_OP_REPLICA_PUT:
     case SGN_OP_REPLICA_GET:
     case SGN_OP_REPLICA_LIST:
@@ -319,9 +406,18 @@ static void step_tick(struct sgn_engine *engine)
     sgn_bucket_tick(engine);
     sgn_hint_tick(engine);
     sgn_trees_tick(engine);
+    sgn_order_tick(engine);
     if (engine->sweep_next >= SGN_OPS_MAX) {
         engine->sweep_next = 0;
     }
+}
+
+static void step_peer(struct sgn_engine *engine, uint32_t id, bool up)
+{
+    bool witness = (id & SGN_WITNESS_BIT) != 0;
+    void (*const tell[2][2])(struct sgn_engine *, uint32_t) = {{sgn_member_down, sgn_member_up},
+                                                               {sgn_barrier_down, sgn_barrier_up}};
+    tell[witness][up](engine, id);
 }
 
 void sgn_engine_step(struct sgn_engine *engine,
@@ -333,14 +429,16 @@ void sgn_engine_step(struct sgn_engine *engine,
     engine->fx = effects;
     engine->arena_used = 0;
     engine->now_ms = event->now_ms > engine->now_ms ? event->now_ms : engine->now_ms;
+    engine->now_us = event->now_us;
     engine->wall_ms = event->wall_ms;
     engine->random = event->random;
     switch (event->type) {
     case SGN_EV_TICK: step_tick(engine); break;
     case SGN_EV_REQUEST: step_request(engine, event); break;
     case SGN_EV_MESSAGE: step_message(engine, event); break;
-    case SGN_EV_PEER_UP: sgn_member_up(engine, event->node); break;
-    case SGN_EV_PEER_DOWN: sgn_member_down(engine, event->node); break;
+    case SGN_EV_PEER_UP: step_peer(engine, event->node, true); break;
+    case SGN_EV_PEER_DOWN: step_peer(engine, event->node, false); break;
+    case SGN_EV_FLUSH: sgn_order_flush(engine); break;
     case SGN_EV_LOADED: step_loaded(engine, event); break;
     case SGN_EV_STORED: step_stored(engine, event); break;
     case SGN_EV_SCANNED: step_scanned(engine, event); break;
@@ -359,6 +457,7 @@ void sgn_engine_clear(struct sgn_engine *engine)
         }
     }
     sgn_locks_clear(engine);
+    sgn_order_clear(engine);
     sgn_garbage_free(engine);
 }
 
@@ -367,6 +466,9 @@ void sgn_engine_counts(const struct sgn_engine *engine, struct sgn_engine_counts
     *counts = engine->counts;
     counts->ops_in_flight = SGN_OPS_MAX - engine->op_free_count;
     counts->keys_locked = engine->locks_used;
+    counts->dirty = engine->order.dirty_count;
+    counts->pending = engine->order.pending_count;
+    counts->cells = engine->order.cells_used;
     for (uint32_t i = 0; i < engine->ring->member_count; i++) {
         counts->divergent_partitions += engine->peers[i].divergent;
     }

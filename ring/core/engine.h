@@ -25,11 +25,14 @@
 #include <stdint.h>
 
 #include "ring/core/bucket.h"
+#include "ring/core/map.h"
 #include "ring/core/msg.h"
 #include "ring/core/ring.h"
 
 /* Where a record lives: its own data, or a hint kept for another node. Store keys:
- *   DATA: full key -> record;  TREE: u16 BE partition, u64 BE hash, full key -> u64 LE digest;
+ *   DATA: full key -> record (ordered bucket: u64 LE sequence number, then ordered.h bytes);
+ *   TREE: u16 BE partition, u64 BE hash, full key -> u64 LE digest (ordered: + u64 LE sequence
+ *         number, ballot);
  *   HINT: u32 BE node, full key -> record, or empty: "send that node what DATA holds";
  *   META: short names -> small values ("buckets/<name>" -> row, "guest" -> u32 generation). */
 enum sgn_family { SGN_FAMILY_DATA, SGN_FAMILY_TREE, SGN_FAMILY_HINT, SGN_FAMILY_META };
@@ -90,6 +93,8 @@ enum sgn_event_type {
     SGN_EV_LOADED,    /* token, err (OK, NOT_FOUND, CORRUPT, IO, BUSY), value. */
     SGN_EV_STORED,    /* token, err (OK, DISK_FULL, IO, BUSY). */
     SGN_EV_SCANNED,   /* token, err, items (ring/core/items.h), after = last key examined, end. */
+    SGN_EV_FLUSH,     /* Nothing else is at hand: what was gathered for witnesses and peers goes out.
+                         Fed whenever sgn_engine_wants_flush, at the end of a turn. */
 };
 
 #define SGN_TICK_MS 20u
@@ -97,6 +102,7 @@ enum sgn_event_type {
 struct sgn_event {
     enum sgn_event_type type;
     uint64_t now_ms;  /* Monotonic. */
+    uint64_t now_us;  /* The same in microseconds, for receipts; 0: not known. */
     uint64_t wall_ms; /* Since 1970; may jump. */
     uint64_t random;  /* Fresh in every event. */
     uint32_t node;
@@ -126,6 +132,8 @@ struct sgn_engine_options {
     uint32_t suspect_ms;         /* No heartbeat for this long: down. 1000. */
     uint32_t tree_interval_ms;   /* One comparison of trees with one peer per interval. 5000. */
     uint32_t hints_max;          /* Hints kept; past it anti-entropy is left to mend. 1000000. */
+    uint32_t out_ms;             /* A replica down for that long is listed as out (6). 5000. */
+    uint32_t resolve_ms;         /* A pending or unsettled record is taken up after this. 1000. */
 };
 
 struct sgn_engine; /* Plain struct in engine_state.h, for the drivers that place it. */
@@ -142,6 +150,11 @@ struct sgn_engine *sgn_engine_init(void *memory,
                                    const struct sgn_engine_options *options,
                                    uint64_t now_ms);
 void sgn_engine_restore_bucket(struct sgn_engine *engine, struct sgn_bytes row);
+/* META "map", "register", "ceiling", "watermark": before the leaves. SGN_ERR_CORRUPT if the value
+ * is not what that name keeps. */
+enum sgn_err sgn_engine_restore_meta(struct sgn_engine *engine,
+                                     struct sgn_bytes name,
+                                     struct sgn_bytes value);
 void sgn_engine_restore_leaf(struct sgn_engine *engine,
                              struct sgn_bytes tree_key,
                              struct sgn_bytes digest);
@@ -161,12 +174,33 @@ struct sgn_engine_counts {
     uint64_t hints_held, hints_written, hints_delivered, hints_dropped;
     uint64_t read_repairs, tree_rounds, tree_repairs;
     uint64_t divergent_partitions; /* Seen to differ in the last comparison with any live peer. */
+    /* Ordered buckets. */
+    uint64_t rounds_chained, rounds_classic, rounds_nacked, rounds_stale;
+    uint64_t reads_fast, reads_quorum, reads_round, reads_eventual;
+    uint64_t settles, resolves, marks_sent, checks_sent, map_changes, fenced;
+    uint32_t dirty, pending, cells; /* Keys not known settled; of them not known committed. */
     uint32_t ops_in_flight, keys_locked;
     uint32_t peers_alive; /* Without itself. */
 };
 void sgn_engine_counts(const struct sgn_engine *engine, struct sgn_engine_counts *counts);
 /* Whether the engine takes the node for alive (itself always). */
 bool sgn_engine_peer_alive(const struct sgn_engine *engine, uint32_t node);
+/* True when a FLUSH would send something. */
+bool sgn_engine_wants_flush(const struct sgn_engine *engine);
+/* The map adopted; its lines change only within a step. The driver keeps connections to its
+ * witnesses: after a step that raised `version` it compares the list. To a witness the driver sends
+ * SGN_FX_SEND like to a peer, by id; PEER_UP and PEER_DOWN come for witnesses too. */
+const struct sgn_map *sgn_engine_map(const struct sgn_engine *engine);
+/* Has the partition move to `count` nodes in that order (protocol.md 6.2): this node proposes the
+ * joint epoch and, once the newcomers have caught up, some node the epoch that ends it. False while
+ * an earlier move of this node is not done, or when the nodes cannot be a set (not members of the
+ * ring, one twice). Between steps; used by tests and by whatever plans joins. */
+bool sgn_engine_move(struct sgn_engine *engine,
+                     uint32_t partition,
+                     const uint32_t *nodes,
+                     uint32_t count);
+/* The newest stamp of the node's clock: what a client needs before its first write. */
+uint64_t sgn_engine_stamp(const struct sgn_engine *engine);
 const struct sgn_bucket_table *sgn_engine_buckets(const struct sgn_engine *engine);
 /* Root of a partition's hash tree: equal roots, equal content. */
 uint64_t sgn_engine_tree_root(const struct sgn_engine *engine, uint32_t partition);

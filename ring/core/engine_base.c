@@ -1,5 +1,5 @@
 /* Buffers, effects, sentences and op slots: what every part of the engine stands on. */
-#include "ring/core/engine_inner.h"
+#include "ring/core/order_inner.h"
 
 struct sgn_buf *sgn_buf_get(struct sgn_engine *engine, size_t cap)
 {
@@ -106,22 +106,13 @@ void sgn_fx_reply(struct sgn_engine *engine, uint64_t token, struct sgn_msg msg)
     }
 }
 
-static enum sgn_msg_type answer_type(enum sgn_msg_type request)
-{
-    return request == SGN_MSG_REPL_PUT     ? SGN_MSG_REPL_ACK
-           : request == SGN_MSG_REPL_GET   ? SGN_MSG_REPL_RECORD
-           : request == SGN_MSG_REPL_LIST  ? SGN_MSG_REPL_PAGE
-           : request == SGN_MSG_TREE_ROOTS ? SGN_MSG_TREE_LEAVES
-                                           : SGN_MSG_RESULT;
-}
-
 void sgn_fx_refuse(struct sgn_engine *engine,
                    const struct sgn_event *event,
                    enum sgn_err err,
                    const char *text)
 {
     SGN_ASSERT(err != SGN_OK);
-    struct sgn_msg msg = {.type = answer_type(event->msg.type), .err = err};
+    struct sgn_msg msg = {.type = sgn_msg_answer_to(event->msg.type), .err = err};
     if (text != NULL) {
         msg.text = sgn_bytes_str(text);
     }
@@ -257,6 +248,7 @@ void sgn_op_free(struct sgn_engine *engine, struct sgn_op *op)
         sgn_buf_drop(engine, &op->u.tree.after);
     }
     sgn_list_clear(engine, op);
+    sgn_order_op_clear(engine, op);
     sgn_buf_drop(engine, &op->request);
     sgn_buf_drop(engine, &op->result);
     uint16_t index = sgn_op_index(engine, op);

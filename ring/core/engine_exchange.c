@@ -1,6 +1,6 @@
 /* Anti-entropy, the answering side: a peer has sent the keys of a leaf; what differs from the own
  * is exchanged record by record, both ways (REPL_PUT that wants the merged record back). */
-#include "ring/core/engine_inner.h"
+#include "ring/core/order_inner.h"
 
 void sgn_trees_keys(struct sgn_engine *engine, const struct sgn_event *event)
 {
@@ -81,7 +81,8 @@ static bool ours_peek(struct sgn_engine *engine,
     if (!sgn_items_next(&cursor, &key, &value)) {
         return false;
     }
-    if (value.count != 8 || !sgn_trees_in_leaf(engine, op, key)) {
+    bool good = value.count == 8 || value.count == SGN_TREE_ORDERED_BYTES;
+    if (!good || !sgn_trees_in_leaf(engine, op, key)) {
         tree->own_end = true;
         return false;
     }
@@ -103,6 +104,7 @@ static bool exchange_begin(struct sgn_engine *engine,
                            uint32_t peer,
                            struct sgn_bytes full_key,
                            uint32_t n,
+                           bool ordered,
                            struct sgn_op *parent)
 {
     if (engine->exchanges >= SGN_EXCHANGES_IN_FLIGHT || !sgn_fx_has_room(engine)) {
@@ -116,7 +118,10 @@ static bool exchange_begin(struct sgn_engine *engine,
         return false;
     }
     op->replied = true;
-    op->u.exchange = (struct sgn_op_exchange){.peer = peer, .parent = SGN_NONE};
+    op->u.exchange = (struct sgn_op_exchange){.peer = peer,
+                                              .parent = SGN_NONE,
+                                              .ordered = ordered,
+                                              .floor = sgn_dirty_floor(engine)};
     if (parent != NULL) {
         op->u.exchange.parent = sgn_op_index(engine, parent);
         op->u.exchange.parent_generation = parent->generation;
@@ -141,11 +146,19 @@ static bool exchange_start(struct sgn_engine *engine,
         return true;
     }
     const struct sgn_bucket *bucket = sgn_bucket_row(&engine->buckets, name);
-    if (bucket == NULL || bucket->n > engine->ring->replica_count ||
-        bucket->n < sgn_trees_least(engine, parent->u.tree.partition, node)) {
+    if (bucket == NULL) {
+        return true;
+    }
+    /* The trees count keys of ordered buckets as kept by all. */
+    bool ordered = bucket->kind == SGN_BUCKET_ORDERED;
+    uint32_t n = ordered ? engine->ring->replica_count : bucket->n;
+    const struct sgn_line *line = sgn_order_line(engine, parent->u.tree.partition);
+    bool seats = sgn_own_seat(engine, line) >= 0 && sgn_line_seat(line, node) >= 0;
+    if (n > engine->ring->replica_count || (ordered && !seats) ||
+        n < sgn_trees_least(engine, parent->u.tree.partition, node)) {
         return true; /* Not a key that both keep. */
     }
-    return exchange_begin(engine, parent->u.tree.peer, full_key, bucket->n, parent);
+    return exchange_begin(engine, parent->u.tree.peer, full_key, n, ordered, parent);
 }
 
 void sgn_exchange_mend(struct sgn_engine *engine, const struct sgn_op *op)
@@ -154,7 +167,7 @@ void sgn_exchange_mend(struct sgn_engine *engine, const struct sgn_op *op)
         int peer = sgn_ring_find(engine->ring, op->homes[i]);
         if (op->homes[i] != engine->options.node && sgn_node_alive(engine, op->homes[i])) {
             /* False: no room; the next read of the key tries again. */
-            (void)exchange_begin(engine, (uint32_t)peer, op->full_key, op->n, NULL);
+            (void)exchange_begin(engine, (uint32_t)peer, op->full_key, op->n, false, NULL);
         }
     }
 }
@@ -240,7 +253,7 @@ void sgn_keys_tick(struct sgn_engine *engine, struct sgn_op *op)
     keys_pump(engine, op);
 }
 
-static void exchange_end(struct sgn_engine *engine, struct sgn_op *op)
+void sgn_exchange_end(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op *parent = NULL;
     if (op->u.exchange.parent != SGN_NONE) {
@@ -260,11 +273,15 @@ void sgn_exchange_loaded(struct sgn_engine *engine,
                          const struct sgn_event *event)
 {
     uint32_t node = engine->ring->members[op->u.exchange.peer].id;
+    if (op->u.exchange.ordered) {
+        sgn_mend_loaded(engine, op, event);
+        return;
+    }
     /* A corrupt own record asks with nothing and is repaired by what comes back (protocol.md 2). */
     bool usable =
         event->err == SGN_OK || event->err == SGN_ERR_NOT_FOUND || event->err == SGN_ERR_CORRUPT;
     if (!usable || !sgn_node_alive(engine, node)) {
-        exchange_end(engine, op);
+        sgn_exchange_end(engine, op);
         return;
     }
     op->deadline_ms = engine->now_ms + engine->options.request_timeout_ms;
@@ -283,6 +300,10 @@ void sgn_exchange_answer(struct sgn_engine *engine,
                          struct sgn_op *op,
                          const struct sgn_event *event)
 {
+    if (op->u.exchange.ordered) {
+        sgn_mend_answer(engine, op, event);
+        return;
+    }
     if (event->msg.type != SGN_MSG_REPL_ACK ||
         event->node != engine->ring->members[op->u.exchange.peer].id) {
         return;
@@ -295,12 +316,12 @@ void sgn_exchange_answer(struct sgn_engine *engine,
             sgn_serve_merge(engine, op->full_key, event->msg.value);
         }
     }
-    exchange_end(engine, op);
+    sgn_exchange_end(engine, op);
 }
 
 void sgn_exchange_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     if (engine->now_ms >= op->deadline_ms || !engine->peers[op->u.exchange.peer].alive) {
-        exchange_end(engine, op);
+        sgn_exchange_end(engine, op);
     }
 }

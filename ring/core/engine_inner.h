@@ -69,7 +69,17 @@ static inline uint16_t sgn_op_index(const struct sgn_engine *engine, const struc
 struct sgn_op *sgn_op_at(struct sgn_engine *engine, uint32_t index, uint32_t generation);
 /* The op an answer's number names, or NULL. */
 struct sgn_op *sgn_op_of_request(struct sgn_engine *engine, uint32_t request);
-enum sgn_token_kind { SGN_TOKEN_OP, SGN_TOKEN_LOCK, SGN_TOKEN_GENERATION, SGN_TOKEN_ROWS };
+enum sgn_token_kind {
+    SGN_TOKEN_OP,
+    SGN_TOKEN_LOCK,
+    SGN_TOKEN_GENERATION,
+    SGN_TOKEN_ROWS,
+    SGN_TOKEN_CELL,
+    SGN_TOKEN_CEILING,
+    SGN_TOKEN_WATERMARK,
+    SGN_TOKEN_RESOLVE, /* A scan for the key of a dirty entry. */
+    SGN_TOKEN_MAP,     /* Index 0: the map; 1: the register. */
+};
 static inline uint64_t sgn_token(enum sgn_token_kind kind, uint32_t index, uint32_t generation)
 {
     return (uint64_t)kind << 56 | (uint64_t)index << 32 | generation;
@@ -228,6 +238,7 @@ void sgn_exchange_answer(struct sgn_engine *engine,
                          struct sgn_op *op,
                          const struct sgn_event *event);
 void sgn_exchange_tick(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_exchange_end(struct sgn_engine *engine, struct sgn_op *op);
 
 /* engine_list.c */
 void sgn_list_request(struct sgn_engine *engine, const struct sgn_event *event);

@@ -1,7 +1,7 @@
 /* Who is alive. The rule has two ways: a peer counts as alive only if we hear it and it says that
  * it hears us, so a link that carries one direction only is a link down, for both. Clocks decide
  * when to try, never what is true. */
-#include "ring/core/engine_inner.h"
+#include "ring/core/order_inner.h"
 
 static struct sgn_peer *peer_of(struct sgn_engine *engine, uint32_t node)
 {
@@ -56,7 +56,8 @@ static void beat(struct sgn_engine *engine, uint32_t index)
                                  .a = heard ? peer->incarnation : 0,
                                  .c = engine->buckets_digest,
                                  .stamp = sgn_hlc_now(&engine->hlc, engine->wall_ms),
-                                 .d = engine->ring_digest});
+                                 .d = engine->ring_digest,
+                                 .n = engine->order.map.version});
 }
 
 void sgn_member_up(struct sgn_engine *engine, uint32_t node)
@@ -107,6 +108,7 @@ void sgn_member_heartbeat(struct sgn_engine *engine, const struct sgn_event *eve
     peer->heard_ms = engine->now_ms;
     peer->incarnation = (uint32_t)msg->b;
     peer->hears_us = msg->a == engine->options.incarnation;
+    sgn_known_version(engine, event->node, peer->incarnation, msg->n);
     peer->buckets_digest = msg->c;
     peer->buckets_due = peer->buckets_due || msg->c != engine->buckets_digest;
     peer_judge(engine, peer);

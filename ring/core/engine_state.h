@@ -15,6 +15,7 @@
 #include "ring/core/engine.h"
 #include "ring/core/hlc.h"
 #include "ring/core/key.h"
+#include "ring/core/order_state.h"
 #include "ring/core/record.h"
 #include "ring/core/tree.h"
 
@@ -82,6 +83,13 @@ enum sgn_op_kind {
     SGN_OP_TREE_ROUND,   /* Compares trees with one peer. */
     SGN_OP_TREE_KEYS,    /* Compares a leaf whose keys a peer has sent. */
     SGN_OP_EXCHANGE,     /* Exchanges one record with a peer. */
+    SGN_OP_ROUND,        /* Ordered: coordinates a round of a key. */
+    SGN_OP_CELL,         /* Ordered: a replica's part in one. */
+    SGN_OP_READ,         /* Ordered: a read. */
+    SGN_OP_PASS,         /* Ordered: a client's request passed to another node. */
+    SGN_OP_CATCHUP,      /* Ordered: a partition being caught up. */
+    SGN_OP_FETCH,        /* Ordered: one record of it. */
+    SGN_OP_MARK,         /* Ordered: looks for the key of an old mark. */
 };
 
 enum sgn_op_class { SGN_FOR_CLIENT, SGN_FOR_PEER, SGN_FOR_BACKGROUND };
@@ -187,6 +195,9 @@ struct sgn_op_exchange {
     uint16_t parent;
     uint32_t parent_generation;
     uint64_t sent_digest;
+    bool ordered;
+    bool asking;    /* Ordered: the peer was asked for its record, for the own one is not sent. */
+    uint64_t floor; /* Ordered: sgn_dirty_floor when the own record was asked for. */
 };
 
 struct sgn_list; /* engine_list.c */
@@ -220,7 +231,17 @@ struct sgn_op {
         struct sgn_op_tree tree;
         struct sgn_op_exchange exchange;
         uint32_t flags; /* REPLICA_PUT: of the message. */
+        struct sgn_op_round round;
+        struct sgn_op_cell cell;
+        struct sgn_op_strong read;
+        struct sgn_op_pass pass;
+        struct sgn_op_catchup catchup;
+        struct sgn_op_fetch fetch;
+        struct sgn_op_mark mark;
     } u;
+    uint16_t cell_next; /* Ordered: next in a cell's list of waiters or queue. */
+    uint32_t request_flags;   /* Ordered: of the client's request. */
+    struct sgn_receipt receipt;
     struct sgn_list *list; /* LIST, BUCKET: pool memory. */
 };
 
@@ -288,6 +309,11 @@ struct sgn_peer {
     uint64_t hints; /* Kept for it. */
     uint64_t hint_retry_ms;
     uint32_t divergent; /* Partitions in its last answer to our roots. */
+    uint64_t map_offer_ms; /* Its map is older: ours goes to it no earlier. */
+    uint64_t up_since_ms;  /* 0: not alive. */
+    uint32_t steady_ms;    /* It must be alive for so long to be taken back. */
+    uint32_t catching;     /* Seats it catches up. */
+    uint64_t catching_ms;  /* When that number last fell. */
 };
 
 struct sgn_engine {
@@ -298,7 +324,7 @@ struct sgn_engine {
     uint32_t self; /* Index into ring->members and peers. */
     uint32_t beat_ms, suspect_ms;
     /* Of the event being handled. */
-    uint64_t now_ms, wall_ms, random;
+    uint64_t now_ms, now_us, wall_ms, random;
     uint64_t started_ms;
     struct sgn_effects *fx;
     size_t arena_used;
@@ -333,6 +359,8 @@ struct sgn_engine {
     uint32_t tree_peer_next;
     uint32_t *tree_partition_next; /* Per peer: where its next comparison begins. */
     uint64_t log_due_ms;
+
+    struct sgn_order order;
 
     struct sgn_engine_counts counts;
 };

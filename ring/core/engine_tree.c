@@ -279,7 +279,11 @@ static bool round_items(struct sgn_engine *engine,
         if (!sgn_trees_in_leaf(engine, op, key)) {
             return true;
         }
-        sgn_items_push(sink, sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10), value);
+        if (value.count >= 8) { /* The digest comes first in both kinds of entry. */
+            sgn_items_push(sink,
+                           sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10),
+                           sgn_bytes_of(value.ptr, 8));
+        }
     }
     return event->end;
 }

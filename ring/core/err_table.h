@@ -36,6 +36,10 @@
     X(SGN_ERR_FORMAT, -26, 0, "the data directory was written by a newer program")                 \
     X(SGN_ERR_IN_USE, -27, 0, "the address or directory is in use")                                \
     X(SGN_ERR_STALE_CURSOR, -28, 0, "the list cursor is not of this ring; start the list anew")    \
-    X(SGN_ERR_UNSUPPORTED, -29, 0, "this build does not have that yet")
+    X(SGN_ERR_UNSUPPORTED, -29, 0, "this build does not have that yet")                            \
+    X(SGN_ERR_VOID, -30, 0, "the write took no effect and never will")                             \
+    X(SGN_ERR_FENCED, -31, 1, "an earlier witness group is not fenced yet; ordered writes wait")   \
+    X(SGN_ERR_NACK, -32, 1, "a higher ballot was promised")                                        \
+    X(SGN_ERR_STALE, -33, 1, "the sender is in another epoch of the partition")
 
 #endif

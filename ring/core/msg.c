@@ -32,7 +32,35 @@ const char *sgn_msg_name(uint32_t type)
 bool sgn_msg_is_answer(uint32_t type)
 {
     return type == SGN_MSG_RESULT || type == SGN_MSG_REPL_ACK || type == SGN_MSG_REPL_RECORD ||
-           type == SGN_MSG_REPL_PAGE || type == SGN_MSG_TREE_LEAVES;
+           type == SGN_MSG_REPL_PAGE || type == SGN_MSG_TREE_LEAVES || type == SGN_MSG_STATE ||
+           type == SGN_MSG_PULL_PAGE || type == SGN_MSG_REG_ANSWER ||
+           type == SGN_MSG_WITNESS_ANSWER;
+}
+
+bool sgn_msg_is_one_way(uint32_t type)
+{
+    return type == SGN_MSG_HEARTBEAT || type == SGN_MSG_BUCKETS || type == SGN_MSG_TREE_KEYS ||
+           type == SGN_MSG_COMMITS || type == SGN_MSG_MAP_IS;
+}
+
+enum sgn_msg_type sgn_msg_answer_to(uint32_t request)
+{
+    switch (request) {
+    case SGN_MSG_REPL_PUT: return SGN_MSG_REPL_ACK;
+    case SGN_MSG_REPL_GET: return SGN_MSG_REPL_RECORD;
+    case SGN_MSG_REPL_LIST: return SGN_MSG_REPL_PAGE;
+    case SGN_MSG_TREE_ROOTS: return SGN_MSG_TREE_LEAVES;
+    case SGN_MSG_PREPARE:
+    case SGN_MSG_DIGEST:
+    case SGN_MSG_ACCEPT: return SGN_MSG_STATE;
+    case SGN_MSG_PULL: return SGN_MSG_PULL_PAGE;
+    case SGN_MSG_REG_PREPARE:
+    case SGN_MSG_REG_ACCEPT: return SGN_MSG_REG_ANSWER;
+    case SGN_MSG_WITNESS:
+    case SGN_MSG_SEED:
+    case SGN_MSG_PING: return SGN_MSG_WITNESS_ANSWER;
+    default: return SGN_MSG_RESULT;
+    }
 }
 
 size_t sgn_msg_field_bytes_max(char letter)

@@ -24,7 +24,8 @@
  *               bucket = ring name ("" from a client that does not know it yet); a = ring digest
  *               (0: not known); b = incarnation; c = highest protocol version spoken.
  *   GET         bucket key; a = read mode (enum sgn_read_mode); n = R for this request, 0:
- *               bucket's; flags SGN_GET_HEAD_ONLY: digest record, no bodies (stat).
+ *               bucket's; flags SGN_GET_HEAD_ONLY: digest record, no bodies (stat);
+ *               SGN_GET_EXPLAIN; context = version (ordered.h) that a session read must reach.
  *   PUT         bucket key value; context + SGN_PUT_HAS_CONTEXT: overwrite only what the context
  *               covers, else all that the coordinator holds; n = W, 0: bucket's; id; stamp.
  *   DEL         as PUT without value.
@@ -34,6 +35,9 @@
  *   RING        the ring's description, to route by. STATUS: the node's view, JSON text in value.
  * Their answer is always RESULT: err; node = who answers; text = sentence for a person when
  *   err != 0;
+ *   Of an ordered bucket with flags SGN_RESULT_ORDERED: context = version; value = body (GET), its
+ *   size as u64 (SGN_GET_HEAD_ONLY); items = receipt (SGN_GET_EXPLAIN), or of a LIST (key, version
+ *   followed by u32 size of the body);
  *   value = record (GET), description (RING), text (STATUS); context (PUT, DEL); items + after +
  *   flags SGN_RESULT_END (LIST, BUCKET_LIST); stamp = the coordinator's hlc; a = copies stored or
  *   read.
@@ -41,7 +45,7 @@
  * Between nodes:
  *   HEARTBEAT   node; b = incarnation; a = the incarnation of yours that I last heard within the
  *               suspicion time, 0: I do not hear you; c = digest of my bucket table; stamp = hlc;
- *               d = the epoch's ring digest.
+ *               d = the epoch's ring digest; n = the map version durably adopted.
  *   REPL_PUT    bucket key; value = record; node = hint_for: 0, or the home this is kept for;
  *               flags SGN_REPL_WANT_BACK: answer with the merged record if it is not what was sent.
  *   REPL_ACK    err; value = merged record when asked and different; flags.
@@ -56,10 +60,32 @@
  *               the last of the page before); items = (full key, digest u64), sorted by (hash,
  *               key); flags SGN_RESULT_END: last page of the leaf, else the page ends with its last
  *               item. No answer: the receiver starts REPL_PUT exchanges for what differs.
- *   BUCKETS     items = bucket table rows; answered by nothing; merged row by row. */
+ *   BUCKETS     items = bucket table rows; answered by nothing; merged row by row.
+ *
+ * Ordered buckets (protocol.md 3 to 6). epoch in the frame header is the partition's epoch:
+ *   PREPARE     bucket key; context = ballot, then the ballot of the sender's own accepted record
+ *               (SGN_BALLOT_BYTES each): a record not above it need not travel. Answer STATE.
+ *   DIGEST      bucket key; flags SGN_WANT_RECORD: with the accepted record. Answer STATE.
+ *   ACCEPT      bucket key; value = record (its ballot inside). Answer STATE, without a record.
+ *   STATE       err (OK, NACK, STALE, CORRUPT: abstains, or a disk's); context = promised, accepted,
+ *               committed ballots; value = accepted record when it travels; a = map version.
+ *   COMMITS     one way; items = (full key -> ballot, u8 settled, u32 epoch).
+ *   PULL        a = partition; after = full key to go on behind. A replica that catches up asks
+ *               for all keys. Answer PULL_PAGE: items = (full key -> accepted ballot, u8 flags
+ *               (SGN_PULL_PENDING, SGN_PULL_UNSETTLED)); after; flags SGN_RESULT_END; err.
+ *   REPL_PUT of an ordered bucket carries a *committed* record: repair, upward only (9); its
+ *               REPL_ACK says that a commit at or above that ballot is durable there.
+ *   REG_PREPARE, REG_ACCEPT: the register (register.h). a = version; context = ballot; value = map.
+ *               Answer REG_ANSWER: err OK, NACK, STALE; context = promised, accepted; value = map
+ *               accepted (prepare only); a = own committed map version.
+ *   MAP_IS      value = a committed map. To nodes one way, to a witness a request.
+ *   To a witness: WITNESS, SEED, PING; its answer WITNESS_ANSWER (witness.h).
+ *   From a client: RESOLVE bucket key id stamp: what became of that request (token of an unknown);
+ *               MAP: RESULT value = map; MAP_CHANGE: a = enum sgn_map_change, b = id or partition,
+ *               text = address. */
 #define SGN_MSG_TABLE(X)                                                                           \
     X(HELLO, 1, "NBabc")                                                                           \
-    X(GET, 2, "BKanf")                                                                             \
+    X(GET, 2, "BKanfC")                                                                            \
     X(PUT, 3, "BKVCfnis")                                                                          \
     X(DEL, 4, "BKCfnis")                                                                           \
     X(LIST, 5, "BKAnfa")                                                                           \
@@ -69,7 +95,7 @@
     X(RING, 9, "")                                                                                 \
     X(STATUS, 10, "")                                                                              \
     X(RESULT, 11, "eNTVCIAfsa")                                                                    \
-    X(HEARTBEAT, 20, "Nbacsd")                                                                     \
+    X(HEARTBEAT, 20, "Nbacsdn")                                                                     \
     X(REPL_PUT, 21, "BKVNf")                                                                       \
     X(REPL_ACK, 22, "eVf")                                                                         \
     X(REPL_GET, 23, "BKf")                                                                         \
@@ -79,7 +105,25 @@
     X(TREE_ROOTS, 27, "IN")                                                                        \
     X(TREE_LEAVES, 28, "I")                                                                        \
     X(TREE_KEYS, 29, "abIAf")                                                                      \
-    X(BUCKETS, 30, "I")
+    X(BUCKETS, 30, "I")                                                                            \
+    X(RESOLVE, 12, "BKis")                                                                         \
+    X(MAP, 13, "")                                                                                 \
+    X(MAP_CHANGE, 14, "abT")                                                                       \
+    X(PREPARE, 31, "BKC")                                                                          \
+    X(DIGEST, 32, "BKf")                                                                           \
+    X(ACCEPT, 33, "BKV")                                                                           \
+    X(STATE, 34, "eCVa")                                                                           \
+    X(COMMITS, 35, "I")                                                                            \
+    X(PULL, 36, "aA")                                                                              \
+    X(PULL_PAGE, 37, "eIAfa")                                                                      \
+    X(REG_PREPARE, 38, "aC")                                                                       \
+    X(REG_ACCEPT, 39, "aCV")                                                                       \
+    X(REG_ANSWER, 40, "eCVa")                                                                      \
+    X(MAP_IS, 41, "V")                                                                             \
+    X(WITNESS, 42, "aIN")                                                                          \
+    X(SEED, 43, "INfa")                                                                            \
+    X(PING, 44, "Na")                                                                              \
+    X(WITNESS_ANSWER, 45, "eIabcd")
 
 enum sgn_msg_type {
 #define SGN_MSG_ENUM(name, number, fields) SGN_MSG_##name = number,
@@ -96,6 +140,23 @@ enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRON
 #define SGN_PUT_HAS_CONTEXT (1u << 1)
 #define SGN_RESULT_END      (1u << 2)
 #define SGN_REPL_WANT_BACK  (1u << 3)
+#define SGN_GET_EXPLAIN     (1u << 4) /* RESULT items = the receipt, JSON text. */
+#define SGN_PUT_IF_ABSENT   (1u << 5)
+#define SGN_PUT_IF_VERSION  (1u << 6) /* context = version (ordered.h). */
+#define SGN_WANT_RECORD     (1u << 7)
+#define SGN_RESULT_ORDERED  (1u << 8) /* value = body, context = version; flags DEAD below. */
+#define SGN_SEED_TOO_MANY   (1u << 9)
+
+/* u8 in PULL_PAGE items. */
+#define SGN_PULL_PENDING    1u
+#define SGN_PULL_UNSETTLED  2u
+
+enum sgn_map_change {
+    SGN_MAP_ADD_WITNESS = 1,  /* text = address. RESULT a = its id. */
+    SGN_MAP_DROP_WITNESS = 2, /* b = id. */
+    SGN_MAP_FORCE = 3,        /* b = partition, UINT64_MAX: all: drop fences not passed (6.3). */
+    SGN_MAP_GROUP_SIZE = 4,   /* b = 1, 3 or 5. */
+};
 
 struct sgn_msg {
     enum sgn_msg_type type;
@@ -122,8 +183,12 @@ struct sgn_msg {
 const char *sgn_msg_fields(uint32_t type);
 /* "REPL_PUT"; "?" for a number that is no type. Static. */
 const char *sgn_msg_name(uint32_t type);
-/* Whether the type is an answer (RESULT, REPL_ACK, REPL_RECORD, REPL_PAGE, TREE_LEAVES). */
+/* Whether the type is an answer. */
 bool sgn_msg_is_answer(uint32_t type);
+/* Whether nobody waits for an answer to it, between nodes. (MAP_IS to a witness is answered.) */
+bool sgn_msg_is_one_way(uint32_t type);
+/* The type that answers a request; RESULT for whatever has no answer of its own. */
+enum sgn_msg_type sgn_msg_answer_to(uint32_t request);
 /* Largest bytes a field letter may hold; 0 for a number field. */
 size_t sgn_msg_field_bytes_max(char letter);
 

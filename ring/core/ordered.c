@@ -7,7 +7,6 @@
 
 #define RECORD_FORMAT    2u
 #define HEAD_BYTES       (4u + SGN_BALLOT_BYTES + SGN_VERSION_BYTES + 8u + 4u)
-#define DIGEST_BYTES     (1u + SGN_VERSION_BYTES)
 #define VARINT_BYTES_MAX 10u
 
 /* How an op tells its version, in bits 2 and 3 of its tag; the verdict is in bits 0 and 1. "Before"
@@ -364,14 +363,12 @@ struct sgn_ballot sgn_ordered_ballot(struct sgn_bytes bytes)
 
 uint64_t sgn_ordered_digest(const struct sgn_ordered *record)
 {
-    if (record->version.rev == 0) {
+    if (sgn_ballot_is_zero(&record->ballot)) {
         return 0;
     }
-    uint8_t raw[DIGEST_BYTES];
+    uint8_t raw[SGN_BALLOT_BYTES];
     struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
-    sgn_sink_uint(&sink, (uint64_t)record->kind, 1);
-    sgn_version_put(&sink, &record->version);
-    SGN_ASSERT(!sink.full);
+    sgn_ballot_put(&sink, &record->ballot);
     uint64_t digest = sgn_hash(sgn_sink_bytes(&sink));
-    return digest == 0 ? 1 : digest; /* 0 stands for "never written". */
+    return digest == 0 ? 1 : digest; /* 0 stands for "never accepted". */
 }

@@ -74,8 +74,9 @@ void sgn_ordered_encode(const struct sgn_ordered *record, bool with_body, struct
 size_t sgn_ordered_bytes(const struct sgn_ordered *record, bool with_body);
 /* The ballot of encoded bytes without decoding the rest; zero for empty or bad bytes. */
 struct sgn_ballot sgn_ordered_ballot(struct sgn_bytes bytes);
-/* Digest for hash trees (9): over version and kind, not over the ballot: an identity round changes
- * nothing. 0 only for a key never written. */
+/* Digest for hash trees (9): over the ballot, which names one record for ever. So replicas that
+ * differ in remembered request ids only differ in it too (an identity round has its own ballot).
+ * 0 only for a key never accepted. */
 uint64_t sgn_ordered_digest(const struct sgn_ordered *record);
 static inline bool sgn_ordered_is_dead(const struct sgn_ordered *record)
 {

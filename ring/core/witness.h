@@ -30,8 +30,12 @@ struct sgn_key_hash sgn_key_hash_of(struct sgn_bytes full_key, uint64_t hash_see
  *   u8 what | u8 0 | u16 0 | u32 tag | u32 partition | u32 epoch | u64 hash | u64 keyed | ballot
  * and of its answer, SGN_WITNESS_TELL_BYTES each (none for SETTLE; the same tag):
  *   u8 what | u8 status | u16 0 | u32 tag | ballot (CHECK: highest mark, zero: none) */
-enum sgn_witness_what { SGN_WITNESS_MARK = 1, SGN_WITNESS_CHECK = 2, SGN_WITNESS_SETTLE = 3,
-                        SGN_WITNESS_LIST = 4 }; /* LIST: all marks of the partition (10). */
+enum sgn_witness_what {
+    SGN_WITNESS_MARK = 1,
+    SGN_WITNESS_CHECK = 2,
+    SGN_WITNESS_SETTLE = 3,
+    SGN_WITNESS_LIST = 4
+}; /* LIST: all marks of the partition (10). */
 enum sgn_witness_status {
     SGN_WITNESS_OK = 0,
     SGN_WITNESS_WARMING = 1, /* CHECK, LIST: no statement. A MARK is taken all the same. */
@@ -70,13 +74,13 @@ enum sgn_witness_mode {
     SGN_WITNESS_IS_DROPPED = 3, /* Warming until a later epoch, for want of room (4.2). */
 };
 #define SGN_WITNESS_SEEDED_BYTES 9u /* Partition, epoch, mode: an entry of SEED's answer. */
-#define SGN_WITNESS_OLD_BYTES (8u + SGN_MARK_BYTES) /* An entry of PING's answer. */
-#define SGN_WITNESS_OLD_MAX   16u
+#define SGN_WITNESS_OLD_BYTES    (8u + SGN_MARK_BYTES) /* An entry of PING's answer. */
+#define SGN_WITNESS_OLD_MAX      16u
 
 struct sgn_witness_options {
     uint32_t id, incarnation;
-    uint32_t entries_max;     /* Of the table. */
-    uint32_t old_mark_ms;     /* 4.3: 3000. */
+    uint32_t entries_max; /* Of the table. */
+    uint32_t old_mark_ms; /* 4.3: 3000. */
 };
 struct sgn_witness; /* witness_state.h */
 

@@ -20,7 +20,7 @@
 struct sgn_peers;
 
 #define SGN_PEERS_RETRY_MS     50u
-#define SGN_PEERS_RETRY_MS_MAX 2000u
+#define SGN_PEERS_RETRY_MS_MAX 500u /* A witness that is back serves reads within 2 s. */
 #define SGN_PEERS_CONNECT_MS   3000u
 #define SGN_PEERS_UNACKED_MS   5000u /* A peer that vanished without a word is noticed by then. */
 

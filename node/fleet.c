@@ -1,0 +1,98 @@
+/* The witnesses of the map as peers of this node, and the end of a turn: what the engine gathered
+ * for them and for other nodes goes out when nothing else is at hand. */
+#include <event2/event.h>
+#include <stdio.h>
+
+#include "node/driver.h"
+#include "node/log.h"
+
+static bool listed(const struct sgn_map *map, uint32_t id)
+{
+    for (uint32_t i = 0; i < map->witness_count; i++) {
+        if (map->witnesses[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dial(struct sgn_driver *driver, const struct sgn_witness_member *witness)
+{
+    struct sgn_address address;
+    struct sgn_why why = {""};
+    enum sgn_err err = sgn_address_parse(witness->address, &address, &why);
+    if (err == SGN_OK) {
+        err = sgn_peers_add(driver->peers, witness->id, &address);
+    }
+    if (err != SGN_OK) {
+        SGN_LOG(SGN_LOG_WARN,
+                "witness cannot be dialled",
+                why.text[0] != '\0' ? why.text : sgn_err_text(err),
+                "witness=%u address=%s",
+                witness->id & ~SGN_WITNESS_BIT,
+                witness->address);
+    }
+}
+
+void sgn_driver_follow_map(struct sgn_driver *driver)
+{
+    const struct sgn_map *map = sgn_engine_map(driver->engine);
+    if (driver->peers == NULL || map->version == driver->map_version) {
+        return;
+    }
+    driver->map_version = map->version;
+    for (uint32_t i = 0; i < driver->dialled_count;) {
+        if (listed(map, driver->dialled[i])) {
+            i++;
+        } else {
+            sgn_peers_remove(driver->peers, driver->dialled[i]);
+            driver->dialled[i] = driver->dialled[--driver->dialled_count];
+        }
+    }
+    for (uint32_t i = 0; i < map->witness_count; i++) {
+        uint32_t j = 0;
+        while (j < driver->dialled_count && driver->dialled[j] != map->witnesses[i].id) {
+            j++;
+        }
+        if (j == driver->dialled_count && j < SGN_WITNESSES_MAX) {
+            driver->dialled[driver->dialled_count++] = map->witnesses[i].id;
+            dial(driver, &map->witnesses[i]);
+        }
+    }
+    SGN_LOG(SGN_LOG_INFO,
+            "map adopted",
+            NULL,
+            "version=%u witnesses=%u",
+            map->version,
+            map->witness_count);
+}
+
+static void turn_end(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd;
+    (void)what;
+    struct sgn_driver *driver = user;
+    driver->flush_armed = false;
+    struct sgn_event event = {.type = SGN_EV_FLUSH};
+    sgn_driver_feed(driver, &event);
+}
+
+enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size_t error_bytes)
+{
+    driver->flush_event = event_new(driver->base, -1, 0, turn_end, driver);
+    if (driver->flush_event == NULL) {
+        (void)snprintf(error, error_bytes, "out of memory");
+        return SGN_ERR_NOMEM;
+    }
+    sgn_driver_follow_map(driver);
+    return SGN_OK;
+}
+
+void sgn_driver_turn(struct sgn_driver *driver)
+{
+    if (driver->flush_event != NULL && !driver->flush_armed &&
+        sgn_engine_wants_flush(driver->engine)) {
+        driver->flush_armed = true;
+        event_active(driver->flush_event, EV_TIMEOUT, 1); /* Behind what is ready already. */
+    }
+}

@@ -1,0 +1,366 @@
+/* ring/core/order_inner.h - what the engine's files of ordered buckets call in each other. */
+#ifndef SGN_CORE_ORDER_INNER_H
+#define SGN_CORE_ORDER_INNER_H
+
+#include "ring/core/engine_inner.h"
+#include "ring/core/mutant.h"
+
+static inline struct sgn_line *sgn_order_line(struct sgn_engine *engine, uint32_t partition)
+{
+    return &engine->order.map.lines[partition];
+}
+static inline int sgn_own_seat(const struct sgn_engine *engine, const struct sgn_line *line)
+{
+    return sgn_line_seat(line, engine->options.node);
+}
+
+/* order.c: memory and dispatch. */
+size_t sgn_order_bytes(const struct sgn_ring *ring);
+void sgn_order_init(struct sgn_engine *engine, void *memory);
+void sgn_order_tick(struct sgn_engine *engine);
+bool sgn_order_takes(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_order_clear(struct sgn_engine *engine);
+void sgn_order_op_clear(struct sgn_engine *engine, struct sgn_op *op);
+
+/* order_cell.c: cells. get finds or makes (loading begins with the first op that waits); NULL when
+ * all are in use. The caller pins what it keeps an index of. */
+struct sgn_cell *sgn_cell_get(struct sgn_engine *engine, struct sgn_bytes full_key);
+struct sgn_cell *sgn_cell_find(struct sgn_engine *engine, struct sgn_key_hash hash);
+static inline uint16_t sgn_cell_index(const struct sgn_engine *engine, const struct sgn_cell *cell)
+{
+    return (uint16_t)(cell - engine->order.cells);
+}
+void sgn_cell_pin(struct sgn_cell *cell);
+void sgn_cell_unpin(struct sgn_engine *engine, struct sgn_cell *cell);
+/* True if the cell can be worked in now (with its record in memory, if asked). Otherwise the op was
+ * put among the waiters and sgn_cell_resume will call for it. */
+bool sgn_cell_wait(struct sgn_engine *engine,
+                   struct sgn_cell *cell,
+                   struct sgn_op *op,
+                   bool record);
+/* Takes an op out of the waiters; false if it was not among them. */
+bool sgn_cell_unwait(struct sgn_engine *engine, struct sgn_cell *cell, const struct sgn_op *op);
+/* Waits for a commit of what is pending. */
+void sgn_cell_wait_commit(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op);
+void sgn_cell_loaded(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_cell_resume(struct sgn_engine *engine, struct sgn_cell *cell);
+/* The highest of the cell's own promise and the floor. */
+struct sgn_ballot sgn_cell_promised(const struct sgn_engine *engine, const struct sgn_cell *cell);
+void sgn_cell_promise(struct sgn_cell *cell, const struct sgn_ballot *ballot);
+static inline bool sgn_cell_pending(const struct sgn_cell *cell)
+{
+    return sgn_ballot_compare(&cell->accepted, &cell->committed) > 0;
+}
+/* A record buffer without its sequence number; empty for NULL. */
+#define SGN_CELL_PREFIX 8u
+static inline struct sgn_bytes sgn_cell_bytes(const struct sgn_buf *buf)
+{
+    return buf == NULL ? sgn_bytes_of(NULL, 0)
+                       : sgn_bytes_of(buf->bytes + SGN_CELL_PREFIX, buf->count - SGN_CELL_PREFIX);
+}
+/* The number an answer to this op carries back. */
+static inline uint32_t sgn_op_number(const struct sgn_engine *engine, const struct sgn_op *op)
+{
+    return op->generation << SGN_OP_INDEX_BITS | sgn_op_index(engine, op);
+}
+/* A message of a partition's protocol; the epoch goes in the header. */
+void sgn_order_send(struct sgn_engine *engine,
+                    uint32_t node,
+                    const struct sgn_op *op,
+                    uint32_t epoch,
+                    struct sgn_msg msg);
+/* The cell's accepted record decoded; false (and the cell abstains) when it is corrupt. */
+bool sgn_cell_record(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_ordered *record);
+void sgn_cells_clear(struct sgn_engine *engine);
+
+/* order_dirty.c: the dirty set, the watermark, the promise ceiling. */
+struct sgn_dirty *sgn_dirty_find(const struct sgn_engine *engine, struct sgn_key_hash key);
+bool sgn_dirty_room(const struct sgn_engine *engine);
+/* Accepted `ballot` under `sequence`: makes or moves the entry. */
+void sgn_dirty_accept(struct sgn_engine *engine,
+                      struct sgn_key_hash key,
+                      uint32_t partition,
+                      const struct sgn_ballot *ballot,
+                      uint64_t sequence,
+                      bool pending);
+void sgn_dirty_committed(struct sgn_engine *engine, struct sgn_dirty *entry);
+void sgn_dirty_drop(struct sgn_engine *engine, struct sgn_dirty *entry);
+void sgn_dirty_restore(struct sgn_engine *engine,
+                       struct sgn_bytes tree_key,
+                       struct sgn_bytes value);
+void sgn_watermark_push(struct sgn_engine *engine, struct sgn_effect *store);
+void sgn_watermark_stored(struct sgn_engine *engine, const struct sgn_event *event);
+/* True if a ballot of that hlc may be promised; else the ceiling is on its way up (3.4). */
+bool sgn_ceiling_allows(struct sgn_engine *engine, uint64_t hlc);
+void sgn_ceiling_stored(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_dirty_tick(struct sgn_engine *engine);
+/* Every record on the disk with a sequence number at or below it is known chosen and settled. */
+uint64_t sgn_dirty_floor(const struct sgn_engine *engine);
+
+/* order_accept.c: the acceptor. */
+void sgn_accept_request(struct sgn_engine *engine, const struct sgn_event *event);
+/* The op's cell is ready: does its part. */
+void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+static inline struct sgn_cell *sgn_accept_cell(struct sgn_engine *engine, const struct sgn_op *op)
+{
+    return &engine->order.cells[op->u.cell.cell];
+}
+/* An op at the key's cell, pinned, with room for the record; NULL when there is none. */
+struct sgn_op *sgn_accept_op(struct sgn_engine *engine,
+                             struct sgn_bytes full_key,
+                             struct sgn_bytes record,
+                             enum sgn_op_class op_class);
+/* 2: a ballot too far ahead is refused before it is merged. */
+bool sgn_ballot_readable(struct sgn_engine *engine, const struct sgn_ballot *ballot);
+/* order_take.c */
+/* This node's own vote in a round: ends in sgn_round_own. False when there is no room. */
+bool sgn_accept_own(struct sgn_engine *engine, struct sgn_op *round, struct sgn_buf *record);
+/* A record of another replica taken in (repair, catching up), upward only. `unsettled`: the source
+ * holds it so. `parent` (may be NULL) is told by sgn_catchup_taken. False: no room, nothing done. */
+bool sgn_accept_take(struct sgn_engine *engine,
+                     struct sgn_bytes full_key,
+                     struct sgn_bytes record,
+                     bool committed,
+                     bool unsettled,
+                     struct sgn_op *parent);
+/* 3.6: the ballot is chosen; `settled`: also 3.1.7, by a coordinator in that epoch. */
+void sgn_accept_commit(struct sgn_engine *engine,
+                       struct sgn_bytes full_key,
+                       const struct sgn_ballot *ballot,
+                       bool settled,
+                       uint32_t epoch);
+void sgn_accept_tick(struct sgn_engine *engine,
+                     struct sgn_op *op); /* Promises that wait for 3.4. */
+void sgn_accept_commits(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool settled);
+
+/* order_round.c: the proposer. */
+/* False: no room; the op is untouched. */
+bool sgn_round_start(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_round_cell_ready(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_round_state(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err);
+void sgn_round_marked(struct sgn_engine *engine, struct sgn_op *op, uint32_t member, bool ok);
+void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op);
+static inline struct sgn_cell *sgn_round_cell(struct sgn_engine *engine, const struct sgn_op *op)
+{
+    return &engine->order.cells[op->u.round.cell];
+}
+static inline struct sgn_line *sgn_round_line(struct sgn_engine *engine, const struct sgn_op *op)
+{
+    return sgn_order_line(engine, op->partition);
+}
+void sgn_round_phase(struct sgn_engine *engine, struct sgn_op *op, enum sgn_round_phase phase);
+/* Abandons the attempt; a classic round with a new ballot follows (3.1, 3.5). */
+void sgn_round_again(struct sgn_engine *engine, struct sgn_op *op, bool at_once);
+void sgn_round_fail(struct sgn_engine *engine,
+                    struct sgn_op *op,
+                    enum sgn_err err,
+                    struct sgn_bytes text);
+/* The verdict, of a record that is exposed. */
+void sgn_round_answer(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      const struct sgn_ordered *record);
+void sgn_round_free(struct sgn_engine *engine, struct sgn_op *op);
+/* Leaves the cell's queue; begins the next of it. */
+void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op);
+void sgn_round_pump(struct sgn_engine *engine, struct sgn_cell *cell);
+/* order_vote.c. decided: the record to decide on is known. look: exposed, or settled? */
+void sgn_round_decided(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_round_look(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_round_send_accept(struct sgn_engine *engine, struct sgn_op *op, uint32_t seats);
+/* A background round: identity, to finish what is pending or settle what is committed. */
+bool sgn_round_resolve(struct sgn_engine *engine,
+                       struct sgn_bytes full_key,
+                       const struct sgn_ballot *above);
+
+/* order_request.c: clients' requests of ordered buckets. */
+void sgn_order_request(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_pass_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_pass_tick(struct sgn_engine *engine, struct sgn_op *op);
+struct sgn_bytes sgn_order_version(struct sgn_engine *engine, const struct sgn_version *version);
+void sgn_order_reply_record(struct sgn_engine *engine,
+                            struct sgn_op *op,
+                            const struct sgn_ordered *record);
+/* Names seats that are not alive: "missing: node 2, 3". */
+struct sgn_bytes sgn_order_missing(struct sgn_engine *engine,
+                                   const struct sgn_line *line,
+                                   const char *begin);
+bool sgn_order_reachable(const struct sgn_engine *engine, const struct sgn_line *line);
+/* 6.3: nothing is exposed in the line's epoch before this is true. */
+bool sgn_order_fenced(struct sgn_engine *engine, const struct sgn_line *line);
+struct sgn_bytes sgn_order_fence_text(struct sgn_engine *engine, const struct sgn_line *line);
+/* Mutant 19 only: a node that is no seat; a seat that is down. */
+uint32_t sgn_order_stranger(struct sgn_engine *engine, const struct sgn_line *line);
+int sgn_order_down_seat(struct sgn_engine *engine, const struct sgn_line *line);
+
+/* order_read.c */
+void sgn_read_start(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_msg *msg);
+void sgn_read_strong(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_read_check(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_read_loaded(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_read_told(struct sgn_engine *engine,
+                   struct sgn_op *op,
+                   uint32_t member,
+                   const struct sgn_witness_tell *tell);
+void sgn_read_state(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_read_cell_ready(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_read_tick(struct sgn_engine *engine, struct sgn_op *op);
+static inline struct sgn_line *sgn_read_line(struct sgn_engine *engine, const struct sgn_op *op)
+{
+    return sgn_order_line(engine, op->partition);
+}
+void sgn_read_phase(struct sgn_engine *engine, struct sgn_op *op, enum sgn_strong_phase phase);
+void sgn_read_leave_cell(struct sgn_engine *engine, struct sgn_op *op);
+struct sgn_cell *sgn_read_enter_cell(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_read_fail(struct sgn_engine *engine,
+                   struct sgn_op *op,
+                   enum sgn_err err,
+                   struct sgn_bytes text);
+/* Answers with a committed record; path: 0 local, 1 fast, 2 quorum. */
+void sgn_read_serve(struct sgn_engine *engine,
+                    struct sgn_op *op,
+                    const struct sgn_ordered *record,
+                    uint8_t path);
+/* order_slow.c */
+void sgn_read_slow(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_read_count(struct sgn_op *op,
+                    uint32_t seat,
+                    const struct sgn_ballot *durable,
+                    const struct sgn_ballot *accepted,
+                    const struct sgn_ballot *committed);
+void sgn_read_judge(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_receipt_text(struct sgn_engine *engine,
+                      const struct sgn_op *op,
+                      const struct sgn_version *version,
+                      struct sgn_sink *sink);
+
+/* order_barrier.c: witnesses. Asks are gathered until FLUSH. `op` NULL: no answer is waited for. */
+uint32_t sgn_barrier_ask(struct sgn_engine *engine,
+                         const struct sgn_op *op,
+                         enum sgn_witness_what what,
+                         const struct sgn_line *line,
+                         uint32_t partition,
+                         struct sgn_key_hash key,
+                         const struct sgn_ballot *ballot,
+                         uint32_t members);
+void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness);
+void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness);
+void sgn_barrier_adopted(struct sgn_engine *engine); /* The map changed: links follow. */
+void sgn_barrier_tick(struct sgn_engine *engine);
+/* COMMITS for one replica, gathered. */
+void sgn_commit_send(struct sgn_engine *engine,
+                     uint32_t node,
+                     struct sgn_bytes full_key,
+                     const struct sgn_ballot *ballot,
+                     bool settled,
+                     uint32_t epoch);
+void sgn_order_flush(struct sgn_engine *engine);
+struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
+
+/* order_resolve.c: takes up old pendings and unsettled records. */
+void sgn_resolve_tick(struct sgn_engine *engine);
+void sgn_resolve_scanned(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_resolve_mark(struct sgn_engine *engine,
+                      uint32_t partition,
+                      struct sgn_key_hash key,
+                      const struct sgn_ballot *ballot);
+void sgn_mark_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+
+/* order_list.c: a witness's marks of the op's partition (10). */
+void sgn_order_list_told(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         uint32_t member,
+                         const struct sgn_witness_tell *tell);
+
+/* order_map.c: the committed map; MAP, MAP_IS, and who has adopted what. */
+void sgn_map_work_init(struct sgn_engine *engine);
+void sgn_map_work_clear(struct sgn_engine *engine);
+/* META "map" or "register"; SGN_ERR_NOT_FOUND: it is another name. */
+enum sgn_err sgn_map_work_restore(struct sgn_engine *engine,
+                                  struct sgn_bytes name,
+                                  struct sgn_bytes value);
+void sgn_map_work_request(struct sgn_engine *engine,
+                          const struct sgn_event *event); /* REG_*, MAP* */
+void sgn_map_work_stored(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_map_work_is(struct sgn_engine *engine, const struct sgn_event *event); /* MAP_IS */
+void sgn_map_work_tick(struct sgn_engine *engine);
+/* A node or witness says (durably) that it has adopted `version`. */
+void sgn_known_version(struct sgn_engine *engine,
+                       uint32_t id,
+                       uint32_t incarnation,
+                       uint32_t version);
+/* Stores a map known chosen, then adopts it; takes the buffer over. One at a time. */
+void sgn_map_adopt(struct sgn_engine *engine, struct sgn_buf *map);
+/* The map in a buffer of its size; NULL when the pool refuses. */
+struct sgn_buf *sgn_map_to_buf(struct sgn_engine *engine, const struct sgn_map *map);
+
+/* order_register.c: votes and proposals for the next version. */
+/* Proposes order.work.scratch (made by sgn_map_begin and changes); false while one is under way. */
+bool sgn_map_propose(struct sgn_engine *engine);
+bool sgn_map_may_propose(const struct sgn_engine *engine);
+void sgn_register_request(struct sgn_engine *engine, const struct sgn_event *event); /* REG_* */
+void sgn_map_work_answer(struct sgn_engine *engine, const struct sgn_event *event); /* REG_ANSWER */
+void sgn_register_stored(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_register_adopted(struct sgn_engine *engine); /* What was voted on below is void. */
+void sgn_register_tick(struct sgn_engine *engine);
+enum sgn_err sgn_register_restore(struct sgn_engine *engine, struct sgn_bytes value);
+
+/* order_keeper.c: what the register is asked to change. */
+void sgn_keeper_tick(struct sgn_engine *engine);
+void sgn_keeper_now(struct sgn_engine *engine); /* Does not wait for the tick. */
+void sgn_keeper_adopted(struct sgn_engine *engine);
+/* order_change.c: MAP_CHANGE. */
+void sgn_keeper_change(struct sgn_engine *engine, const struct sgn_event *event);
+/* The client's change as an edit of `next`; true if it made one. */
+bool sgn_change_make(struct sgn_engine *engine, struct sgn_map *next);
+void sgn_change_adopted(struct sgn_engine *engine);
+void sgn_change_tick(struct sgn_engine *engine);
+/* order_fleet.c: whether the fleet calls for another map; those changes as edits, how many. */
+bool sgn_fleet_wishes(struct sgn_engine *engine);
+uint32_t sgn_fleet_change(struct sgn_engine *engine, struct sgn_map *next);
+
+/* order_pull.c: what is said of a key whose accepted record has this sequence number: SGN_PULL_*. */
+uint8_t sgn_pull_flags(const struct sgn_engine *engine, struct sgn_key_hash key, uint64_t sequence);
+void sgn_pull_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+/* A page of own TREE entries of the op's partition behind `after` (a store key). */
+void sgn_pull_scan(struct sgn_engine *engine, const struct sgn_op *op, struct sgn_bytes after);
+
+/* order_mend.c: whether a record just read from the disk is known chosen; `floor` is what
+ * sgn_dirty_floor said when the read was asked for. False may only mean that it is not known. */
+bool sgn_mend_known(struct sgn_engine *engine,
+                    struct sgn_key_hash key,
+                    const struct sgn_ballot *ballot,
+                    uint64_t sequence,
+                    uint64_t floor);
+/* SGN_OP_EXCHANGE of an ordered bucket's key (9). */
+void sgn_mend_loaded(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_mend_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+
+/* order_fetch.c: one record of a partition being caught up. False: no room now. */
+bool sgn_fetch_begin(struct sgn_engine *engine,
+                     struct sgn_op *parent,
+                     struct sgn_bytes full_key,
+                     const struct sgn_ballot *ballot,
+                     uint8_t flags);
+void sgn_fetch_tick(struct sgn_engine *engine, struct sgn_op *op);
+
+/* order_catchup.c. Ticks of SGN_OP_CATCHUP and SGN_OP_FETCH are both sgn_catchup_op_tick. */
+void sgn_catchup_clear(struct sgn_engine *engine, struct sgn_op *op); /* By sgn_op_free. */
+void sgn_catchup_fetch_ended(struct sgn_engine *engine, struct sgn_op *op, bool ok);
+void sgn_catchup_tick(struct sgn_engine *engine);
+void sgn_catchup_pull(struct sgn_engine *engine, const struct sgn_event *event); /* PULL */
+void sgn_catchup_page(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_catchup_scanned(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event);
+void sgn_catchup_fetched(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event);
+void sgn_catchup_taken(struct sgn_engine *engine, struct sgn_op *parent, int err);
+void sgn_catchup_op_tick(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_catchup_adopted(struct sgn_engine *engine);
+
+#endif

@@ -1,0 +1,453 @@
+/* The proposer (protocol.md 3): one round after the other of a key, from its cell's queue.
+ *
+ *   QUEUED -> PREPARE -> decide -> ACCEPT (with marks) -> exposed: answer, commit -> SETTLE -> gone
+ *      \______ chained (3.2) ________^
+ *   a round refused, overtaken by an epoch or silent: BACKOFF, then a classic round anew
+ *
+ * Votes are masks over the seats of the line of the round's epoch; they never outlive that epoch. */
+#include "ring/core/order_inner.h"
+
+static void round_begin(struct sgn_engine *engine, struct sgn_op *op);
+
+/* --- the queue -------------------------------------------------------------------------------- */
+
+static void queue_push(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
+{
+    uint16_t index = sgn_op_index(engine, op);
+    op->cell_next = SGN_NONE;
+    if (cell->queue_tail == SGN_NONE) {
+        cell->queue_head = index;
+    } else {
+        engine->ops[cell->queue_tail].cell_next = index;
+    }
+    cell->queue_tail = index;
+}
+
+void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
+{
+    uint16_t index = sgn_op_index(engine, op);
+    uint16_t before = SGN_NONE;
+    uint16_t i = cell->queue_head;
+    while (i != index && i != SGN_NONE) {
+        before = i;
+        i = engine->ops[i].cell_next;
+    }
+    if (i == SGN_NONE) {
+        return;
+    }
+    if (before == SGN_NONE) {
+        cell->queue_head = op->cell_next;
+    } else {
+        engine->ops[before].cell_next = op->cell_next;
+    }
+    if (cell->queue_tail == index) {
+        cell->queue_tail = before;
+    }
+    op->cell_next = SGN_NONE;
+}
+
+/* Begins the head's round; one that ends at once makes room for the next. */
+void sgn_round_pump(struct sgn_engine *engine, struct sgn_cell *cell)
+{
+    if (cell->pumping) {
+        return;
+    }
+    cell->pumping = true;
+    sgn_cell_pin(cell);
+    while (cell->queue_head != SGN_NONE && sgn_fx_has_room(engine)) {
+        struct sgn_op *head = &engine->ops[cell->queue_head];
+        if (head->u.round.phase != SGN_ROUND_QUEUED || cell->state != SGN_CELL_READY) {
+            break;
+        }
+        uint16_t index = cell->queue_head;
+        round_begin(engine, head);
+        if (cell->queue_head == index) {
+            break;
+        }
+    }
+    cell->pumping = false;
+    sgn_cell_unpin(engine, cell);
+}
+
+void sgn_round_free(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_cell *cell = sgn_round_cell(engine, op);
+    if (op->u.round.is_repair) {
+        engine->order.resolves--;
+    }
+    (void)sgn_cell_unwait(engine, cell, op);
+    sgn_round_leave(engine, cell, op);
+    sgn_buf_drop(engine, &op->u.round.best);
+    sgn_op_free(engine, op);
+    sgn_round_pump(engine, cell);
+    sgn_cell_unpin(engine, cell);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+void sgn_round_fail(struct sgn_engine *engine,
+                    struct sgn_op *op,
+                    enum sgn_err err,
+                    struct sgn_bytes text)
+{
+    if (op->u.round.maybe) {
+        /* 3.5: never a guess. The token of this answer resolves it. */
+        err = SGN_ERR_UNKNOWN;
+        text =
+            sgn_bytes_str("the write may or may not have taken effect; ask again with its token");
+    }
+    if (!op->replied) {
+        sgn_op_fail(engine, op, err, text);
+    }
+    sgn_round_free(engine, op);
+}
+
+/* The verdict, of a record that is exposed. */
+void sgn_round_answer(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      const struct sgn_ordered *record)
+{
+    const struct sgn_op_round *round = &op->u.round;
+    if (op->replied) {
+        return;
+    }
+    if (round->is_get) {
+        op->receipt.path = 3;
+        sgn_order_reply_record(engine, op, record);
+        return;
+    }
+    sgn_op_reply(engine,
+                 op,
+                 (struct sgn_msg){.type = SGN_MSG_RESULT,
+                                  .err = round->decision.result,
+                                  .flags = SGN_RESULT_ORDERED,
+                                  .context = sgn_order_version(engine, &round->decision.version),
+                                  .a = (uint32_t)__builtin_popcount(round->accepted)});
+}
+
+/* --- beginning -------------------------------------------------------------------------------- */
+
+void sgn_round_phase(struct sgn_engine *engine, struct sgn_op *op, enum sgn_round_phase phase)
+{
+    op->u.round.phase = (uint8_t)phase;
+    op->u.round.phase_ms = engine->now_ms;
+}
+
+/* Abandons the attempt; a classic round with a new ballot follows (3.1, 3.5). */
+void sgn_round_again(struct sgn_engine *engine, struct sgn_op *op, bool at_once)
+{
+    struct sgn_op_round *round = &op->u.round;
+    sgn_op_renew(op);
+    sgn_round_phase(engine, op, SGN_ROUND_BACKOFF);
+    round->classic_only = true;
+    round->attempts++;
+    if (!at_once) {
+        uint32_t most = 2u << (round->attempts < 6 ? round->attempts : 6);
+        most = most < SGN_BACKOFF_MS_MAX ? most : SGN_BACKOFF_MS_MAX;
+        round->phase_ms += (engine->random >> (round->attempts & 7)) % (most + 1);
+    }
+}
+
+static void round_send_prepare(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_op_round *round = &op->u.round;
+    const struct sgn_line *line = sgn_round_line(engine, op);
+    struct sgn_sink sink = sgn_arena_sink(engine, 2 * SGN_BALLOT_BYTES);
+    sgn_ballot_put(&sink, &round->ballot);
+    sgn_ballot_put(&sink, &round->best_ballot);
+    for (uint32_t i = 0; i < line->seat_count; i++) {
+        if (line->seats[i].node != engine->options.node) {
+            sgn_order_send(engine,
+                           line->seats[i].node,
+                           op,
+                           round->epoch,
+                           (struct sgn_msg){.type = SGN_MSG_PREPARE,
+                                            .bucket = op->bucket,
+                                            .key = op->key,
+                                            .context = sgn_sink_bytes(&sink)});
+        }
+    }
+}
+
+/* 3.2: whether the own committed record may be built upon without asking. */
+static bool round_may_chain(struct sgn_engine *engine,
+                            const struct sgn_op *op,
+                            const struct sgn_cell *cell)
+{
+    const struct sgn_ballot *b = &cell->committed;
+    struct sgn_ballot promised = sgn_cell_promised(engine, cell);
+    bool own = b->node == engine->options.node &&
+               (b->incarnation == engine->options.incarnation || SGN_MUTANT(7));
+    return !op->u.round.classic_only && !op->u.round.must_accept && own && !cell->corrupt &&
+           !sgn_cell_pending(cell) && b->step < UINT32_MAX &&
+           (sgn_ballot_compare(&promised, b) <= 0 || SGN_MUTANT(7));
+}
+
+/* True if the change is decided on the own record: the round goes straight to its accept phase. */
+static bool round_chain(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
+{
+    struct sgn_op_round *round = &op->u.round;
+    struct sgn_ordered current;
+    struct sgn_ordered next;
+    bool unowned = SGN_MUTANT(6) && !round->classic_only && !sgn_cell_pending(cell);
+    if (!round_may_chain(engine, op, cell) && !unowned) {
+        return false;
+    }
+    if (!sgn_cell_record(engine, cell, &current)) {
+        return false;
+    }
+    struct sgn_ballot b = cell->committed;
+    b.step++;
+    if (unowned) {
+        b = (struct sgn_ballot){sgn_hlc_now(&engine->hlc, engine->wall_ms),
+                                engine->options.node,
+                                engine->options.incarnation,
+                                0};
+    }
+    sgn_ordered_decide(&current, &round->change, &b, &next, &round->decision);
+    /* Without a first phase nothing tells that the own record is still the newest: a verdict that
+     * writes nothing needs one (3.5). */
+    if (!round->decision.changes && !round->decision.remembers) {
+        return false;
+    }
+    sgn_cell_promise(cell, &b); /* b' is used once, whatever is evicted. */
+    round->chained = true;
+    round->ballot = b;
+    round->best_ballot = cell->accepted;
+    round->committed = cell->committed;
+    sgn_buf_drop(engine, &round->best);
+    round->best = sgn_buf_keep(cell->record);
+    engine->counts.rounds_chained++;
+    sgn_round_decided(engine, op);
+    return true;
+}
+
+static void round_classic(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
+{
+    struct sgn_op_round *round = &op->u.round;
+    struct sgn_ballot promised = sgn_cell_promised(engine, cell);
+    (void)sgn_hlc_merge(&engine->hlc, promised.hlc, engine->wall_ms);
+    (void)sgn_hlc_merge(&engine->hlc, round->above.hlc, engine->wall_ms);
+    struct sgn_ballot b = {sgn_hlc_now(&engine->hlc, engine->wall_ms),
+                           engine->options.node,
+                           engine->options.incarnation,
+                           0};
+    if (sgn_ballot_compare(&b, &promised) <= 0 || sgn_ballot_compare(&b, &round->above) <= 0) {
+        sgn_round_fail(
+            engine,
+            op,
+            SGN_ERR_CLOCK,
+            sgn_bytes_str(
+                "the key was promised to a ballot more than 5 s ahead of this node's clock"));
+        return;
+    }
+    if (!sgn_ceiling_allows(engine, b.hlc)) {
+        sgn_round_again(engine, op, true);
+        return;
+    }
+    round->chained = false;
+    round->ballot = b;
+    round->best_ballot = (struct sgn_ballot){.hlc = 0};
+    round->committed = (struct sgn_ballot){.hlc = 0};
+    sgn_buf_drop(engine, &round->best);
+    if (!cell->corrupt) { /* 2: a corrupt record abstains; then others' promises make the quorum. */
+        sgn_cell_promise(cell, &b);
+        round->promised = 1u << sgn_own_seat(engine, sgn_round_line(engine, op));
+        round->best_ballot = cell->accepted;
+        round->committed = cell->committed;
+        round->best = sgn_buf_keep(cell->record);
+    }
+    engine->counts.rounds_classic++;
+    sgn_round_phase(engine, op, SGN_ROUND_PREPARE);
+    round_send_prepare(engine, op);
+    if (sgn_line_quorum(sgn_round_line(engine, op), round->promised)) {
+        sgn_round_decided(engine, op);
+    }
+}
+
+static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_op_round *round = &op->u.round;
+    struct sgn_cell *cell = sgn_round_cell(engine, op);
+    const struct sgn_line *line = sgn_round_line(engine, op);
+    sgn_round_phase(engine, op, SGN_ROUND_QUEUED);
+    if (!sgn_cell_wait(engine, cell, op, true)) {
+        return;
+    }
+    if (cell->doubtful) {
+        sgn_round_fail(engine,
+                       op,
+                       cell->load_err != SGN_OK ? (enum sgn_err)cell->load_err : SGN_ERR_BUSY,
+                       sgn_bytes_of(NULL, 0));
+        return;
+    }
+    if (sgn_own_seat(engine, line) < 0) {
+        sgn_round_fail(engine,
+                       op,
+                       SGN_ERR_STALE,
+                       sgn_bytes_str("the partition has moved away from this node"));
+        return;
+    }
+    if (!sgn_order_reachable(engine, line) && !round->maybe) {
+        sgn_round_fail(
+            engine,
+            op,
+            SGN_ERR_UNAVAILABLE,
+            sgn_order_missing(
+                engine, line, "too few replicas are reachable and nothing was written; missing:"));
+        return;
+    }
+    if (!sgn_dirty_room(engine) && !round->maybe) {
+        sgn_round_fail(engine,
+                       op,
+                       SGN_ERR_BUSY,
+                       sgn_bytes_str("too many keys wait for a replica that does not answer"));
+        return;
+    }
+    round->epoch = line->epoch;
+    round->promised = round->accepted = round->refused = round->marked = 0;
+    /* 6.3, looked at before anything is sent, so that a refusal has no effect. */
+    if (!sgn_order_fenced(engine, line) && !SGN_MUTANT(14)) {
+        engine->counts.fenced++;
+        sgn_round_phase(engine, op, SGN_ROUND_BACKOFF);
+        round->phase_ms += 20;
+        return;
+    }
+    if (!round_chain(engine, op, cell)) {
+        round_classic(engine, op, cell);
+    }
+}
+
+void sgn_round_cell_ready(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_cell *cell = sgn_round_cell(engine, op);
+    if (op->u.round.phase == SGN_ROUND_CELL) {
+        sgn_round_phase(engine, op, SGN_ROUND_QUEUED);
+        queue_push(engine, cell, op);
+    }
+    sgn_round_pump(engine, cell);
+}
+
+bool sgn_round_start(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_cell *cell = sgn_cell_get(engine, op->full_key);
+    if (cell == NULL) {
+        return false;
+    }
+    SGN_ASSERT(op->kind == SGN_OP_ROUND);
+    sgn_cell_pin(cell);
+    op->partition = cell->partition;
+    op->cell_next = SGN_NONE;
+    op->u.round.cell = sgn_cell_index(engine, cell);
+    sgn_round_phase(engine, op, SGN_ROUND_CELL);
+    if (sgn_cell_wait(engine, cell, op, true)) {
+        sgn_round_cell_ready(engine, op);
+    }
+    return true;
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void round_late(struct sgn_engine *engine, struct sgn_op *op)
+{
+    const struct sgn_line *line = sgn_round_line(engine, op);
+    struct sgn_bytes text;
+    enum sgn_err err = SGN_ERR_TIMEOUT;
+    if (!sgn_order_fenced(engine, line)) {
+        err = SGN_ERR_FENCED;
+        text = sgn_order_fence_text(engine, line);
+    } else if (!sgn_order_reachable(engine, line)) {
+        err = SGN_ERR_UNAVAILABLE;
+        text = sgn_order_missing(
+            engine, line, "too few replicas are reachable and nothing was written; missing:");
+    } else {
+        text = sgn_bytes_str("the key's turn did not come in time; nothing was written");
+    }
+    sgn_round_fail(engine, op, err, text);
+}
+
+/* The line changed under the round: what was gathered in the old epoch counts no more (3.1). */
+static bool round_overtaken(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_op_round *round = &op->u.round;
+    const struct sgn_line *line = sgn_round_line(engine, op);
+    if (round->epoch == line->epoch) {
+        return false;
+    }
+    if ((SGN_MUTANT(21) && round->phase == SGN_ROUND_ACCEPT) ||
+        (SGN_MUTANT(22) && round->phase == SGN_ROUND_PREPARE)) {
+        round->epoch = line->epoch;
+        sgn_round_send_accept(
+            engine,
+            op,
+            round->phase == SGN_ROUND_ACCEPT ? sgn_line_all(line) & ~round->accepted : 0);
+        (void)sgn_barrier_ask(engine,
+                              op,
+                              SGN_WITNESS_MARK,
+                              line,
+                              op->partition,
+                              sgn_round_cell(engine, op)->hash,
+                              &round->ballot,
+                              round->phase == SGN_ROUND_ACCEPT ? ~round->marked : 0);
+        if (round->phase == SGN_ROUND_PREPARE) {
+            round_send_prepare(engine, op);
+        }
+        return false;
+    }
+    return true;
+}
+
+void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_op_round *round = &op->u.round;
+    struct sgn_cell *cell = sgn_round_cell(engine, op);
+    uint64_t waited = engine->now_ms > round->phase_ms ? engine->now_ms - round->phase_ms : 0;
+    bool at_work = round->phase == SGN_ROUND_PREPARE || round->phase == SGN_ROUND_ACCEPT;
+    if (round->phase == SGN_ROUND_SETTLE) {
+        if (round_overtaken(engine, op) || waited >= SGN_ROUND_MS) {
+            sgn_round_free(engine, op); /* The dirty set brings it up again. */
+        }
+    } else if (engine->now_ms >= op->deadline_ms) {
+        round_late(engine, op);
+    } else if (at_work && round_overtaken(engine, op)) {
+        engine->counts.rounds_stale++;
+        sgn_round_again(engine, op, true);
+    } else if (at_work && waited >= SGN_ROUND_MS) {
+        sgn_round_again(engine, op, false);
+    } else if (round->phase == SGN_ROUND_ACCEPT) {
+        sgn_round_look(engine, op); /* A fence may have been passed meanwhile. */
+    } else if (round->phase == SGN_ROUND_BACKOFF && engine->now_ms >= round->phase_ms &&
+               cell->state == SGN_CELL_READY) {
+        round_begin(engine, op);
+    } else if (round->phase == SGN_ROUND_QUEUED) {
+        sgn_round_pump(engine, cell);
+    }
+}
+
+bool sgn_round_resolve(struct sgn_engine *engine,
+                       struct sgn_bytes full_key,
+                       const struct sgn_ballot *above)
+{
+    if (engine->order.resolves >= SGN_RESOLVES_MAX) {
+        return false;
+    }
+    struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_ROUND, SGN_FOR_BACKGROUND);
+    if (op == NULL) {
+        return false;
+    }
+    op->replied = true; /* Nobody waits. */
+    op->u.round = (struct sgn_op_round){.is_repair = true, .classic_only = true};
+    op->u.round.change.kind = SGN_CHANGE_READ;
+    if (above != NULL) {
+        op->u.round.above = *above;
+    }
+    engine->order.resolves++;
+    engine->counts.resolves++;
+    if (!sgn_op_copy_full(engine, op, full_key, sgn_bytes_of(NULL, 0)) ||
+        !sgn_round_start(engine, op)) {
+        engine->order.resolves--;
+        sgn_op_free(engine, op);
+        return false;
+    }
+    return true;
+}
