@@ -493,6 +493,6 @@ SGN_API void sgn_request_receipt(const struct sgn_request *request, struct sgn_r
 }
 #endif
 
-#include "signet_ring.h" /* IWYU pragma: export */
+#include "signet_ring.h"
 
 #endif

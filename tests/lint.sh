@@ -102,7 +102,7 @@ rule "ring/core includes only ring/core" "$(includes '^ring/core/.*\.[ch]$' 'rin
 rule "ring/net includes only ring" "$(includes '^ring/net/.*\.[ch]$' 'ring/')"
 rule "node includes only ring and node" "$(includes '^node/.*\.[ch]$' '(ring|node)/')"
 rule "client includes only ring and client" "$(
-    includes '^client/.*\.[ch]$' '((ring|client)/|signet\.h)' |
+    includes '^client/.*\.[ch]$' '((ring|client)/|signet(_ring)?\.h)' |
         grep -v '^client/examples/' || true)"
 shell='node/(http|log|option|prom_text|ready_file|version)\.h' # signet_shell.
 rule "witness includes only ring, witness and the node's shell" "$(

@@ -60,7 +60,9 @@ static void show_account(const json_t *account)
         }
         json_array_foreach(is_table ? value : NULL, index, row)
         {
-            (void)fprintf(stderr, index > 0 ? "\n  %-10s " : "%s", index > 0 ? "" : "");
+            if (index > 0) {
+                (void)fprintf(stderr, "\n  %-10s ", "");
+            }
             show_line(row);
         }
         (void)fputc('\n', stderr);

@@ -137,6 +137,7 @@ static int del_one(struct cli *cli,
     if (cli_flag(call, "--context") == NULL && !is_conditional(call)) {
         int status = seen_by_ring(cli, bucket, key, request, &seen);
         if (status != CLI_DONE || (!seen.is_there && !seen.is_ordered)) {
+            free(seen.context);
             return status != CLI_DONE ? status : deleted(cli, name, false, "");
         }
     }

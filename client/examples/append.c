@@ -103,7 +103,8 @@ int main(int argc, char **argv)
         return 2;
     }
     journal->request = sgn_request_create(client);
-    int err = journal->request == NULL ? SGN_ERR_NOMEM : work(journal, argv[1], atol(argv[2]));
+    int err = journal->request == NULL ? SGN_ERR_NOMEM
+                                       : work(journal, argv[1], strtol(argv[2], NULL, 10));
     sgn_request_destroy(journal->request);
     sgn_client_destroy(client);
     sgn_options_destroy(options);

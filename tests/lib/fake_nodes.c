@@ -155,6 +155,15 @@ static void work_write(const struct sgn_msg *msg)
     }
 }
 
+static uint64_t stamp_of_now(void)
+{
+    if (atomic_load(&mute_stamps) > 0) {
+        atomic_fetch_sub(&mute_stamps, 1);
+        return 0;
+    }
+    return 0x1234567890;
+}
+
 /* What the answer holds; the bytes last until the next call. */
 static void work(struct fake *fake, const struct sgn_msg *msg, struct sgn_msg *answer)
 {
@@ -168,11 +177,7 @@ static void work(struct fake *fake, const struct sgn_msg *msg, struct sgn_msg *a
     answer->request = msg->request;
     answer->epoch = atomic_load(&epoch);
     answer->node = fake->id;
-    answer->stamp = 0x1234567890;
-    if (atomic_load(&mute_stamps) > 0) {
-        atomic_fetch_sub(&mute_stamps, 1);
-        answer->stamp = 0;
-    }
+    answer->stamp = stamp_of_now();
     answer->a = 2;
     if (fake_ordered_work(fake->id, msg, answer)) {
         return;
