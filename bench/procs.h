@@ -36,9 +36,9 @@ struct sgn_procs {
     struct sgn_proc procs[SGN_PROCS_MAX + 1]; /* By number. */
 };
 
-/* Finds the programs beside this one (or SIGNET_NODE, SIGNET_WITNESS), makes the folder (`dir` NULL:
- * one in /tmp) and chooses ports; `address` is set equal to `port`. If disks are asked for and
- * cannot be had, own_disks stays false. Call before any thread is started. */
+/* Finds the programs beside this one (or SIGNET_NODE, SIGNET_WITNESS), makes the folder (`dir`
+ * NULL: one in /tmp) and chooses ports; `address` is set equal to `port`. If disks are asked for
+ * and cannot be had, own_disks stays false. Call before any thread is started. */
 bool sgn_procs_open(struct sgn_procs *procs,
                     const char *dir,
                     uint32_t node_count,

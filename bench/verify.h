@@ -1,7 +1,7 @@
-/* bench/verify.h - kv-bench verify: a ring of real processes under faults, and what its clients were
- * told, judged (bench/linear.h).
+/* bench/verify.h - kv-bench verify: a ring of real processes under faults, and what its clients
+ * were told, judged (bench/linear.h).
  *
- * The faults, from verify_fault.c:
+ * The faults, made by verify_fault.c:
  *   kill       kill -9 of a node, now and then of all, and a start some time later
  *   pause      SIGSTOP of a node, SIGCONT later
  *   cut        a node and some others do not hear each other
@@ -12,8 +12,8 @@
  *   reorder    frames overtake each other
  *   diskfull   a node's disk, a small tmpfs, is full or at its reserve (needs the right to mount)
  *   witness    kill -9 of a witness, now and then of all, and a start later: it forgets everything
- * There is no `wipe`: by rule 2 of the protocol a disk that lost acknowledged data is a new node id,
- * and the members of this ring are fixed. */
+ * There is no `wipe`: a disk that lost acknowledged data is a new node id (protocol.md 2), and the
+ * members of this ring are fixed. */
 #ifndef SGN_BENCH_VERIFY_H
 #define SGN_BENCH_VERIFY_H
 

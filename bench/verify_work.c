@@ -1,5 +1,5 @@
-/* The workers of verify: each a client of its own that asks for one thing at a time, and writes down
- * what it asked and what it was told. */
+/* The workers of verify: each a client of its own that asks for one thing at a time, and writes
+ * down what it asked and what it was told. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
