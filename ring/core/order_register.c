@@ -8,7 +8,8 @@
 #include "ring/core/order_inner.h"
 
 #define PHASE_MS       1000u /* A phase without a majority for that long: begun anew later. */
-#define SEND_AGAIN_MS  100u
+#define PHASE_DOUBLES  4u   /* Twice as long after each loss: a slow disk must not lose for ever. */
+#define SEND_AGAIN_MS  100u /* Twice as late each time: maps may be large. */
 #define BACKOFF_MS_MIN 20u
 #define BACKOFF_MS_MAX 2000u
 #define TOKEN_REGISTER 1u
@@ -401,12 +402,15 @@ void sgn_register_tick(struct sgn_engine *engine)
     if (!is_open(&work->proposal)) {
         return;
     }
-    if (engine->now_ms - work->proposal_ms >= PHASE_MS) {
+    uint64_t waited_ms = engine->now_ms - work->proposal_ms;
+    uint32_t doubles = work->losses < PHASE_DOUBLES ? work->losses : PHASE_DOUBLES;
+    if (waited_ms >= (uint64_t)PHASE_MS << doubles) {
         proposal_end(engine, true);
         return;
     }
     if (engine->now_ms >= work->send_due_ms) {
-        work->send_due_ms = engine->now_ms + SEND_AGAIN_MS;
+        work->send_due_ms =
+            engine->now_ms + (waited_ms > SEND_AGAIN_MS ? waited_ms : SEND_AGAIN_MS);
         work->send_next = 0;
         vote_own(engine);
         proposal_turn(engine, work->proposal.phase);

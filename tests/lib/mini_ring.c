@@ -171,6 +171,10 @@ static void fx_store(struct mini_ring *ring, struct mini_node *node, const struc
     struct sgn_event event = {.type = SGN_EV_STORED, .token = fx->token, .err = node->store_err};
     SGN_ASSERT(fx->write_count > 0 && fx->write_count <= SGN_EFFECT_WRITES_MAX);
     node->stores++;
+    node->halted = node->halt_at_store > 0 && --node->halt_at_store == 0;
+    if (node->halted && node->halt_loses) {
+        return;
+    }
     for (uint32_t i = 0; i < fx->write_count && node->store_err == SGN_OK; i++) {
         const struct sgn_store_write *write = &fx->writes[i];
         if (write->is_delete) {
@@ -246,8 +250,7 @@ static struct mini_node *node_of(struct mini_ring *ring, uint32_t id)
 
 static bool is_request(uint32_t type)
 {
-    return type == SGN_MSG_PUT || type == SGN_MSG_DEL || type == SGN_MSG_REPL_PUT ||
-           type == SGN_MSG_REPL_GET || type == SGN_MSG_REPL_LIST || type == SGN_MSG_TREE_ROOTS;
+    return !sgn_msg_is_answer(type) && !sgn_msg_is_one_way(type);
 }
 
 static uint64_t token_for(struct mini_ring *ring, uint32_t node, uint32_t request)
@@ -257,8 +260,22 @@ static uint64_t token_for(struct mini_ring *ring, uint32_t node, uint32_t reques
     return token;
 }
 
+static void send_witness(struct mini_ring *ring,
+                         struct mini_node *from,
+                         const struct sgn_effect *fx)
+{
+    struct sgn_event event = {.type = SGN_EV_MESSAGE, .node = fx->node};
+    if (mini_witness_ask(ring, fx->node, &fx->msg, &event.msg)) {
+        queue_push(ring, from->id, &event, false);
+    }
+}
+
 static void fx_send(struct mini_ring *ring, struct mini_node *from, const struct sgn_effect *fx)
 {
+    if (fx->node >= SGN_WITNESS_BIT) {
+        send_witness(ring, from, fx);
+        return;
+    }
     struct mini_node *to = node_of(ring, fx->node);
     from->sends++;
     if (!to->up || (to->mute && fx->msg.type == SGN_MSG_REPL_PUT)) {
@@ -289,14 +306,15 @@ static void fx_reply(struct mini_ring *ring, struct mini_node *from, const struc
 void mini_event(struct mini_ring *ring, uint32_t id, struct sgn_event event)
 {
     struct mini_node *node = node_of(ring, id);
-    if (!node->up) {
+    if (!node->up || node->halted) {
         return;
     }
     event.now_ms = ring->now_ms;
     event.wall_ms = 1700000000000u + ring->now_ms;
     event.random = ++ring->random;
     sgn_engine_step(node->engine, &event, &effects);
-    for (uint32_t i = 0; i < effects.count; i++) {
+    /* What a step sends beside a STORE may be out before the STORE is lost. */
+    for (uint32_t i = 0; i < effects.count && (!node->halted || node->halt_loses); i++) {
         const struct sgn_effect *fx = &effects.list[i];
         switch (fx->type) {
         case SGN_FX_SEND: fx_send(ring, node, fx); break;
@@ -335,11 +353,27 @@ static void take_reply(struct mini_ring *ring, const struct sgn_msg *msg)
     keep(reply->after, sizeof(reply->after), &reply->after_count, msg->after);
 }
 
+/* What was gathered goes out when nothing else is at hand. */
+static bool flush(struct mini_ring *ring)
+{
+    for (uint32_t i = 0; i < ring->node_count; i++) {
+        const struct mini_node *node = &ring->nodes[i];
+        if (node->up && !node->halted && sgn_engine_wants_flush(node->engine)) {
+            mini_event(ring, node->id, (struct sgn_event){.type = SGN_EV_FLUSH});
+            return true;
+        }
+    }
+    return false;
+}
+
 void mini_run(struct mini_ring *ring)
 {
     struct mini_event *held = NULL;
     struct mini_event *held_last = NULL;
-    while (ring->queue != NULL) {
+    while (ring->queue != NULL || flush(ring)) {
+        if (ring->queue == NULL) {
+            continue;
+        }
         struct mini_event *item = ring->queue;
         ring->queue = item->next;
         if (ring->queue == NULL) {
@@ -370,6 +404,7 @@ void mini_pass(struct mini_ring *ring, uint64_t ms)
         for (uint32_t i = 0; i < ring->node_count; i++) {
             mini_event(ring, i + 1, (struct sgn_event){.type = SGN_EV_TICK});
         }
+        mini_witness_meet(ring);
         mini_run(ring);
     }
 }
@@ -378,6 +413,15 @@ static void connect(struct mini_ring *ring, uint32_t a, uint32_t b, enum sgn_eve
 {
     mini_event(ring, a, (struct sgn_event){.type = type, .node = b});
     mini_event(ring, b, (struct sgn_event){.type = type, .node = a});
+}
+
+static void restore_meta(struct mini_node *node, struct sgn_bytes name, struct sgn_bytes value)
+{
+    if (sgn_bytes_starts(name, sgn_bytes_str("buckets/"))) {
+        sgn_engine_restore_bucket(node->engine, value);
+    } else if (value.count != 4) { /* A generation is counted by the node. */
+        SGN_ASSERT(sgn_engine_restore_meta(node->engine, name, value) == SGN_OK);
+    }
 }
 
 static void node_start(struct mini_ring *ring, struct mini_node *node)
@@ -394,6 +438,8 @@ static void node_start(struct mini_ring *ring, struct mini_node *node)
         .suspect_ms = 1000,
         .tree_interval_ms = 1000,
         .hints_max = 1000,
+        .out_ms = 5000,
+        .resolve_ms = 1000,
     };
     node->memory = aligned_alloc(64, (sgn_engine_bytes(&ring->shape) + 63) / 64 * 64);
     memset(node->memory, 0, sgn_engine_bytes(&ring->shape));
@@ -403,8 +449,8 @@ static void node_start(struct mini_ring *ring, struct mini_node *node)
             const struct mini_entry *entry = &node->entries[i];
             struct sgn_bytes key = sgn_bytes_of(entry->key, entry->key_count);
             struct sgn_bytes value = sgn_bytes_of(entry->value, entry->value_count);
-            if (pass == 0 && entry->family == SGN_FAMILY_META && entry->key_count > 8) {
-                sgn_engine_restore_bucket(node->engine, value);
+            if (pass == 0 && entry->family == SGN_FAMILY_META) {
+                restore_meta(node, key, value);
             } else if (pass == 1 && entry->family == SGN_FAMILY_TREE) {
                 sgn_engine_restore_leaf(node->engine, key, value);
             } else if (pass == 1 && entry->family == SGN_FAMILY_HINT) {
@@ -452,9 +498,13 @@ void mini_down(struct mini_ring *ring, uint32_t id)
 {
     struct mini_node *node = node_of(ring, id);
     node->up = false;
+    node->halted = false;
+    node->halt_at_store = 0;
+    node->stall_stores = false; /* What it waited for ends with it. */
     sgn_engine_clear(node->engine);
     free(node->memory);
     node->engine = NULL;
+    mini_witness_left(ring, id);
     for (uint32_t i = 0; i < ring->node_count; i++) {
         if (ring->nodes[i].up) {
             mini_event(
@@ -485,6 +535,7 @@ void mini_clear(struct mini_ring *ring)
         }
     }
     mini_run(ring);
+    mini_witness_left(ring, 0);
     SGN_ASSERT(ring->pool_live == 0);
 }
 

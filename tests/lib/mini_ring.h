@@ -5,9 +5,11 @@
 #define SGN_TESTS_LIB_MINI_RING_H
 
 #include "ring/core/engine.h"
+#include "ring/core/witness.h"
 
-#define MINI_NODES_MAX   6
-#define MINI_ENTRIES_MAX 4096
+#define MINI_NODES_MAX     6
+#define MINI_ENTRIES_MAX   4096
+#define MINI_WITNESSES_MAX 8
 
 struct mini_entry {
     enum sgn_family family;
@@ -25,10 +27,13 @@ struct mini_node {
     struct sgn_engine *engine;
     struct mini_entry entries[MINI_ENTRIES_MAX]; /* Sorted by (family, key). */
     uint32_t entry_count;
-    int store_err;     /* What STORE is answered with. */
-    bool stall_stores; /* STOREs wait until it is cleared and mini_run is called. */
-    bool deaf;         /* Answers to its SENDs are lost on the way. */
-    bool mute;         /* REPL_PUTs to it are lost on the way. */
+    int store_err;          /* What STORE is answered with. */
+    bool stall_stores;      /* STOREs wait until it is cleared and mini_run is called. */
+    bool deaf;              /* Answers to its SENDs are lost on the way. */
+    bool mute;              /* REPL_PUTs to it are lost on the way. */
+    uint32_t halt_at_store; /* Counts down; at 0 it stops dead, before the STORE is answered ... */
+    bool halt_loses;        /* ... and the STORE is lost. mini_down comes next. */
+    bool halted;
     uint32_t loads, stores, sends;
     uint32_t home_generation, guest_generation;
 };
@@ -51,6 +56,15 @@ struct mini_reply {
     size_t after_count;
 };
 
+/* One witness of the fleet, known by the id the map gave it. */
+struct mini_witness {
+    uint32_t id; /* 0: none. */
+    bool up;
+    void *memory;
+    struct sgn_witness *witness;
+    uint32_t met; /* Nodes with a connection to it: bit id - 1. */
+};
+
 struct mini_ring {
     struct sgn_ring shape;
     uint16_t table[64 * 7];
@@ -65,6 +79,7 @@ struct mini_ring {
     uint64_t next_token;
     bool duplicate; /* Every message to a peer comes twice. */
     struct mini_reply reply;
+    struct mini_witness witnesses[MINI_WITNESSES_MAX];
 };
 
 void mini_init(struct mini_ring *ring, uint32_t nodes, uint32_t replicas, uint32_t partitions);
@@ -76,6 +91,16 @@ void mini_pass(struct mini_ring *ring, uint64_t ms);
 /* Takes a node out (nothing reaches it) or back, with its store. The engine starts anew on `up`. */
 void mini_down(struct mini_ring *ring, uint32_t node);
 void mini_up(struct mini_ring *ring, uint32_t node);
+/* Starts a witness with that id, empty and under a new incarnation, or ends it (mini_witness.c). */
+void mini_witness_up(struct mini_ring *ring, uint32_t id);
+void mini_witness_down(struct mini_ring *ring, uint32_t id);
+/* For mini_ring.c: connects who lists it; answers a node's request; ends all. */
+void mini_witness_meet(struct mini_ring *ring);
+bool mini_witness_ask(struct mini_ring *ring,
+                      uint32_t id,
+                      const struct sgn_msg *request,
+                      struct sgn_msg *answer);
+void mini_witness_left(struct mini_ring *ring, uint32_t node);
 /* Hands a request to a node; the reply, once there, is in ring->reply. */
 void mini_request(struct mini_ring *ring, uint32_t node, struct sgn_msg msg);
 struct mini_entry *mini_find(struct mini_node *node,
