@@ -333,10 +333,10 @@ void sgn_attempt_answer(struct sgn_link *link, const struct sgn_msg *msg)
     sgn_trace(request, SGN_TRACE_ANSWER, link->node->id, err);
     struct sgn_bytes why = msg->text;
     if (sgn_op_is_verdict(request->op, err)) {
+        request->answer_copies = msg->a;
         err = sgn_result_take(request, msg);
         if (sgn_op_is_verdict(request->op, err)) {
             request->answer_node = msg->node != 0 ? msg->node : link->node->id;
-            request->answer_copies = msg->a;
             atomic_fetch_add(&client->count_hedges_won, which > 0);
             err = request->op == SGN_OP_DEL && err == SGN_ERR_NOT_FOUND ? SGN_OK : err;
             request->maybe_applied = false; /* It is decided. */

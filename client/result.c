@@ -127,7 +127,8 @@ static int take_record(struct sgn_request *request, const struct sgn_msg *msg)
     return SGN_OK;
 }
 
-/* An ordered bucket's answer: the body itself (stat: its size as u64) and the key's version. */
+/* An ordered bucket's answer: the body itself (stat: its size in place of the copies read) and the
+ * key's version. */
 static int take_ordered(struct sgn_request *request, const struct sgn_msg *msg)
 {
     size_t used = 0;
@@ -141,7 +142,7 @@ static int take_ordered(struct sgn_request *request, const struct sgn_msg *msg)
     if (msg->err != SGN_OK) {
         return msg->err;
     }
-    if (is_stat && msg->value.count != sizeof(uint64_t)) {
+    if (is_stat && msg->a > SGN_VALUE_BYTES_MAX) {
         return SGN_ERR_PROTOCOL;
     }
     struct sgn_version parts = sgn_key_version_parts(&request->version);
@@ -151,9 +152,10 @@ static int take_ordered(struct sgn_request *request, const struct sgn_msg *msg)
     *only = (struct sgn_sibling){
         .dot = {.actor = {parts.origin.node, parts.origin.incarnation}, .counter = parts.rev},
         .hlc = parts.origin.hlc,
-        .body_bytes = (uint32_t)(is_stat ? sgn_get_uint(msg->value.ptr, 8) : body.count),
+        .body_bytes = (uint32_t)(is_stat ? msg->a : body.count),
         .body = body};
     request->result_value = body;
+    request->answer_copies = is_stat ? 1 : msg->a;
     return SGN_OK;
 }
 

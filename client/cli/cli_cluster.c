@@ -64,7 +64,8 @@ int cli_bucket(struct cli *cli, const struct cli_call *call)
     if (list) {
         status = bucket_list(cli, request);
     } else {
-        bool ordered = kind == NULL || kind[0] == 'o';
+        /* Who names r or w means the kind that has them. */
+        bool ordered = kind == NULL ? copies[1] == 0 && copies[2] == 0 : kind[0] == 'o';
         if (create) {
             sgn_request_bucket_create(request,
                                       sgn_text(call->args[1]),

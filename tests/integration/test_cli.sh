@@ -155,7 +155,10 @@ expect "long bucket name" 2 "" "$cli" bucket create "$(printf 'b%.0s' {1..64})"
 expect "w above n" 2 "" "$cli" bucket create odd --kind available --n 2 --w 3
 expect "ordered" 0 "" "$cli" bucket create strict --kind ordered
 expect "of another kind" 1 "other properties" "$cli" bucket create strict --kind available
-expect "ordered is the default" 0 "words                            ordered" "$cli" bucket list
+expect "r and w make it available" 0 "words                            available" "$cli" bucket list
+expect "no kind" 0 "" "$cli" bucket create plain
+expect "ordered is the default" 0 "plain                            ordered" "$cli" bucket list
+expect "its quorum is no choice" 2 "" "$cli" bucket create odd --kind ordered --w 1
 expect "no such kind" 2 "ordered or available" "$cli" bucket create strict --kind tidy
 expect "long key" 2 "" "$cli" put "default/$(printf 'k%.0s' {1..1025})" v
 head -c 16777217 /dev/zero >"$work/over"

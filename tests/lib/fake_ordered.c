@@ -118,7 +118,6 @@ static void change(uint32_t node, const struct sgn_msg *msg, struct sgn_msg *ans
 static void read(uint32_t node, const struct sgn_msg *msg, struct sgn_msg *answer)
 {
     static char receipt[256];
-    static uint8_t size[8];
     static struct sgn_ordered record;
     atomic_store(&fake_read_mode, (unsigned)msg->a);
     read_cell(cell_of(msg->key), &record);
@@ -142,9 +141,7 @@ static void read(uint32_t node, const struct sgn_msg *msg, struct sgn_msg *answe
     if (sgn_ordered_is_dead(&record)) {
         answer->err = SGN_ERR_NOT_FOUND;
     } else if ((msg->flags & SGN_GET_HEAD_ONLY) != 0) {
-        struct sgn_sink sink = sgn_sink_of(size, sizeof(size));
-        sgn_sink_uint(&sink, record.body_bytes, 8);
-        answer->value = sgn_sink_bytes(&sink);
+        answer->a = record.body_bytes;
     } else {
         answer->value = record.body;
     }
