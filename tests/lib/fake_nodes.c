@@ -271,6 +271,7 @@ static void node_message(struct sgn_conn *conn, const struct sgn_msg *msg, void 
     work(fake, msg, &answer);
     if (manner == GARBAGE) {
         answer.value = sgn_bytes_str("\x09 this is no record");
+        answer.context = sgn_bytes_str("nor is this a version");
     }
     if (manner == HANG_UP) {
         for (struct later *later = laters; later != NULL; later = later->next) {
