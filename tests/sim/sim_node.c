@@ -7,7 +7,7 @@
 
 #define POOL_BYTES_MAX (64u << 20)
 #define PEER_TOKEN                                                                                 \
-    (UINT64_C(1) << 63) /* Token of a peer's request: flag, peer index, its number. */
+    (UINT64_C(1) << 63) /* Token of a peer's request: flag, its boot, index, number. */
 
 static void fold(struct sim_world *world, uint64_t word)
 {
@@ -67,7 +67,8 @@ static void deliver(struct sim_world *world, struct sim_event *arrival)
     struct sgn_event event = {.node = from->id, .msg = *arrival->msg};
     bool one_way = sgn_msg_is_one_way(arrival->msg->type);
     event.type = arrival->is_answer || one_way ? SGN_EV_MESSAGE : SGN_EV_REQUEST;
-    event.token = PEER_TOKEN | (uint64_t)arrival->from << 40 | arrival->msg->request;
+    event.token = PEER_TOKEN | (uint64_t)(arrival->from_boot & 0x7fff) << 48 |
+                  (uint64_t)arrival->from << 40 | arrival->msg->request;
     world->messages++;
     sim_feed(world, arrival->node, &event);
 }
@@ -238,6 +239,9 @@ static void perform_reply(struct sim_world *world, uint32_t index, const struct 
         return;
     }
     uint32_t to = (uint32_t)(effect->token >> 40 & 0xff);
+    if ((world->nodes[to].boot & 0x7fff) != (uint32_t)(effect->token >> 48 & 0x7fff)) {
+        return; /* Who asked has gone, and its connection with it: another life's numbers differ. */
+    }
     struct sgn_msg answer = effect->msg;
     answer.request = (uint32_t)effect->token;
     transmit(world, index, to, &answer, true);
