@@ -18,7 +18,7 @@ static const char help[] =
     "  kv-bench verify --duration S --faults LIST [--nodes 3] [--witnesses 3] [--seed N]\n"
     "                  [--history FILE] [--dir D] [--workers 8] [--keys 6] [--rotate S]\n"
     "                  [--pause-us 1000] [--bucket-kind ordered|available]\n"
-    "                  [--read strong|session|eventual]\n"
+    "                  [--read strong|eventual]\n"
     "  kv-bench verify --check FILE\n"
     "\n"
     "LIST is names with commas between, or all, or none: kill, pause, cut, oneway, delay, loss,\n"
@@ -119,7 +119,7 @@ static bool set_faults(uint32_t *faults, const char *text)
 static bool set_option(struct sgn_verify_options *o, int id, const char *text)
 {
     static const char *const kinds[] = {"", "available", "ordered", NULL};
-    static const char *const reads[] = {"eventual", "session", "strong", NULL};
+    static const char *const reads[] = {"eventual", "", "strong", NULL};
     int word = 0;
     char *end = NULL;
     switch (id) {
@@ -142,7 +142,7 @@ static bool set_option(struct sgn_verify_options *o, int id, const char *text)
     case OPT_READ:
         word = find_word(reads, text, strlen(text));
         o->read = (enum sgn_read_mode)(word < 0 ? 0 : word);
-        return word >= 0;
+        return word == SGN_READ_EVENTUAL || word == SGN_READ_STRONG;
     default: return false;
     }
 }
@@ -302,7 +302,13 @@ static void print_counts(struct sgn_verify *verify)
                      counts[op][2],
                      counts[op][3]);
     }
-    (void)printf("faults:");
+    (void)printf("requests:");
+    for (uint32_t i = 0; i < SGN_VERIFY_ERRORS_MAX; i++) {
+        if (verify->errors[i] > 0) {
+            (void)printf(" %s %" PRIu64, sgn_err_name(-(int)i), verify->errors[i]);
+        }
+    }
+    (void)printf("; the longest took %" PRIu64 " ms\nfaults:", verify->longest_ns / MS);
     for (uint32_t i = 0; i < SGN_FAULT_COUNT; i++) {
         if (verify->injected[i] > 0) {
             (void)printf(" %s %" PRIu64, sgn_fault_name(i), verify->injected[i]);

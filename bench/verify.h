@@ -41,6 +41,9 @@ enum sgn_fault {
 
 #define SGN_VERIFY_WORKERS_MAX 64u
 #define SGN_VERIFY_KEYS_MAX    64u
+#define SGN_VERIFY_ERRORS_MAX  64u
+#define SGN_VERIFY_TIMEOUT_MS  1500u /* Of an operation; asking what became of it has its own. */
+#define SGN_VERIFY_GRACE_MS    3000u /* Longer than that beyond its time, and it counts as hanging. */
 #define SGN_VERIFY_BUCKET      "verify"
 
 struct sgn_verify_options {
@@ -65,6 +68,8 @@ struct sgn_verify {
     _Atomic uint64_t value_next;
     _Atomic bool stop;
     uint64_t injected[SGN_FAULT_COUNT];
+    uint64_t errors[SGN_VERIFY_ERRORS_MAX]; /* By -err: how often operations ended so. */
+    uint64_t longest_ns;                    /* Of one request. */
     struct sgn_history history;
 };
 

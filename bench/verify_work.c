@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "bench/cpu.h"
 #include "bench/verify.h"
@@ -12,7 +14,7 @@
 
 #define MS              UINT64_C(1000000)
 #define VALUE_BYTES_MAX 6000u
-#define OP_TIMEOUT_MS   1500u
+#define HANGS_S         60     /* A worker that has not ended by then never will. */
 #define SETTLE_MS       30000u /* After healing every key must be readable by then. */
 
 enum knows { KNOWS_NOTHING, KNOWS_ABSENT, KNOWS_VALUE };
@@ -33,6 +35,8 @@ struct worker {
     struct sgn_history history;
     struct memory memory[SGN_VERIFY_KEYS_MAX];
     uint64_t process;
+    uint64_t errors[SGN_VERIFY_ERRORS_MAX];
+    uint64_t longest_ns;
     bool full; /* No memory for the history. */
     char value[VALUE_BYTES_MAX];
 };
@@ -99,6 +103,17 @@ static enum sgn_history_outcome outcome_of(int err)
     }
 }
 
+/* Runs what stands in the request. */
+static int run(struct worker *worker)
+{
+    uint64_t begin_ns = sgn_bench_now_ns();
+    int err = sgn_request_run(worker->request);
+    uint64_t ns = sgn_bench_now_ns() - begin_ns;
+    worker->longest_ns = ns > worker->longest_ns ? ns : worker->longest_ns;
+    worker->errors[err <= 0 && err > -(int)SGN_VERIFY_ERRORS_MAX ? -err : 0]++;
+    return err;
+}
+
 static void record(struct worker *worker, const struct sgn_operation *op)
 {
     worker->full = !sgn_history_add(&worker->history, op);
@@ -119,9 +134,9 @@ static bool do_get(struct worker *worker, uint64_t key, struct memory *memory)
     struct sgn_operation op = {.op = SGN_HISTORY_GET, .process = worker->process, .key = key};
     sgn_request_get(worker->request, sgn_text(SGN_VERIFY_BUCKET), key_text(key, text));
     sgn_request_set_read(worker->request, worker->verify->options.read);
-    sgn_request_set_timeout(worker->request, OP_TIMEOUT_MS);
+    sgn_request_set_timeout(worker->request, SGN_VERIFY_TIMEOUT_MS);
     op.invoke_ns = sgn_bench_now_ns();
-    int err = sgn_request_run(worker->request);
+    int err = run(worker);
     op.return_ns = sgn_bench_now_ns();
     bool told = err == SGN_OK || err == SGN_ERR_NOT_FOUND;
     op.outcome = told ? SGN_HISTORY_OK : SGN_HISTORY_FAIL;
@@ -153,7 +168,8 @@ static int resolve(struct worker *worker, int err)
         if (sgn_request_resolve(worker->request, token) != SGN_OK) {
             return err;
         }
-        int found = sgn_request_run(worker->request);
+        sgn_request_set_timeout(worker->request, SGN_VERIFY_TIMEOUT_MS);
+        int found = run(worker);
         if (found == SGN_OK || found == SGN_ERR_CONDITION || found == SGN_ERR_VOID) {
             return found;
         }
@@ -166,12 +182,13 @@ static void finish_write(struct worker *worker, struct sgn_operation *op, struct
 {
     /* Some have little time: so the ring is left with writes whose client has gone. */
     bool hasty = sgn_prng_chance(&worker->prng, 30);
-    sgn_request_set_timeout(
-        worker->request, hasty ? 1 + (uint32_t)sgn_prng_below(&worker->prng, 30) : OP_TIMEOUT_MS);
+    sgn_request_set_timeout(worker->request,
+                            hasty ? 1 + (uint32_t)sgn_prng_below(&worker->prng, 30)
+                                  : SGN_VERIFY_TIMEOUT_MS);
     op->output = SGN_HISTORY_UNTOLD;
     op->process = worker->process;
     op->invoke_ns = sgn_bench_now_ns();
-    int err = sgn_request_run(worker->request);
+    int err = run(worker);
     if (outcome_of(err) == SGN_HISTORY_UNKNOWN && sgn_prng_chance(&worker->prng, 500)) {
         err = resolve(worker, err);
     }
@@ -275,6 +292,11 @@ static void *work(void *user)
 static bool merge(struct sgn_verify *verify, const struct worker *worker, struct sgn_why *why)
 {
     bool good = !worker->full;
+    for (uint32_t i = 0; i < SGN_VERIFY_ERRORS_MAX; i++) {
+        verify->errors[i] += worker->errors[i];
+    }
+    verify->longest_ns =
+        worker->longest_ns > verify->longest_ns ? worker->longest_ns : verify->longest_ns;
     for (size_t i = 0; good && i < worker->history.count; i++) {
         good = sgn_history_add(&verify->history, &worker->history.ops[i]);
     }
@@ -308,6 +330,18 @@ static bool read_all(struct sgn_verify *verify, struct worker *worker, struct sg
     return true;
 }
 
+/* One that hangs in the library cannot be ended, and what it holds cannot be freed. */
+static void join(struct worker *worker)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += HANGS_S;
+    if (pthread_timedjoin_np(worker->thread, NULL, &until) != 0) {
+        (void)fprintf(stderr, "kv-bench: an operation has not ended after %d s\n", HANGS_S);
+        _exit(1);
+    }
+}
+
 bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
 {
     uint32_t count = verify->options.workers;
@@ -330,8 +364,15 @@ bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
     }
     atomic_store(&verify->stop, true);
     for (uint32_t i = 0; i < started; i++) {
-        (void)pthread_join(workers[i].thread, NULL);
+        join(&workers[i]);
         good = merge(verify, &workers[i], why) && good;
+    }
+    if (good && verify->longest_ns > (SGN_VERIFY_TIMEOUT_MS + SGN_VERIFY_GRACE_MS) * MS) {
+        sgn_why_set(why,
+                    "an operation with %u ms to go took %llu ms",
+                    SGN_VERIFY_TIMEOUT_MS,
+                    (unsigned long long)(verify->longest_ns / MS));
+        good = false;
     }
     if (good) {
         good = read_all(verify, &workers[count], why);
