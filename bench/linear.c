@@ -351,7 +351,7 @@ static int by_key_and_time(const void *a, const void *b)
 static size_t *sort_positions(const struct sgn_history *history)
 {
     struct place *places = malloc((history->count + 1) * sizeof(places[0]));
-    size_t *at = malloc((history->count + 1) * sizeof(at[0]));
+    size_t *at = calloc(history->count + 1, sizeof(at[0]));
     if (places != NULL && at != NULL) {
         for (size_t i = 0; i < history->count; i++) {
             places[i] = (struct place){history->ops[i].key, history->ops[i].invoke_ns, i};

@@ -43,7 +43,7 @@ enum sgn_fault {
 #define SGN_VERIFY_KEYS_MAX    64u
 #define SGN_VERIFY_ERRORS_MAX  64u
 #define SGN_VERIFY_TIMEOUT_MS  1500u /* Of an operation; asking what became of it has its own. */
-#define SGN_VERIFY_GRACE_MS    3000u /* Longer than that beyond its time, and it counts as hanging. */
+#define SGN_VERIFY_GRACE_MS    3000u /* Beyond its time; then it hangs. */
 #define SGN_VERIFY_BUCKET      "verify"
 
 struct sgn_verify_options {

@@ -347,7 +347,11 @@ bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
     uint32_t count = verify->options.workers;
     struct worker *workers = calloc(count + 1, sizeof(workers[0])); /* The last one reads all. */
     uint32_t started = 0;
-    bool good = workers != NULL;
+    bool good = true;
+    if (workers == NULL) {
+        sgn_why_set(why, "no memory for the workers");
+        return false;
+    }
     for (uint32_t i = 0; good && i <= count; i++) {
         workers[i].verify = verify;
         workers[i].process = i;
@@ -378,7 +382,7 @@ bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
         good = read_all(verify, &workers[count], why);
         good = merge(verify, &workers[count], why) && good;
     }
-    for (uint32_t i = 0; workers != NULL && i <= count; i++) {
+    for (uint32_t i = 0; i <= count; i++) {
         client_close(&workers[i]);
         sgn_history_clear(&workers[i].history);
     }
