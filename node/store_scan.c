@@ -10,6 +10,9 @@
 #define RECORD_HEAD_BYTES_MIN 4u /* ring/core/record.h: format, two counts, zero. */
 #define RECORD_ENTRY_BYTES    16u
 #define RECORD_SIBLING_BYTES  44u
+#define ORDERED_PREFIX_BYTES  8u  /* Sequence number. */
+#define ORDERED_FORMAT        2u  /* ring/core/ordered.h */
+#define ORDERED_BODY_AT       68u /* Where, behind the prefix's start, body_bytes stands. */
 
 bool store_scan_valid(const struct sgn_scan *scan, uint32_t partition_count)
 {
@@ -63,6 +66,21 @@ static bool head_cut(struct sgn_bytes *value)
     return true;
 }
 
+/* The same of an ordered bucket's: the body is what it ends with. */
+static bool ordered_cut(struct sgn_bytes *value)
+{
+    if (value->count < ORDERED_BODY_AT + 4u) {
+        return false;
+    }
+    const uint8_t *raw = value->ptr;
+    uint64_t body = sgn_get_uint(raw + ORDERED_BODY_AT, 4);
+    if (raw[ORDERED_PREFIX_BYTES] != ORDERED_FORMAT || body > value->count - ORDERED_BODY_AT - 4u) {
+        return false;
+    }
+    value->count -= (size_t)body;
+    return true;
+}
+
 /* Makes room for `more` bytes behind the sink's; false when memory is out. */
 static bool sink_grow(struct sgn_sink *sink, size_t more)
 {
@@ -109,11 +127,15 @@ static enum scan_step page_take(struct scan_page *page,
         bool good = store_value_check(page->store, key, stored, &value);
         bool no_record =
             scan->family == SGN_FAMILY_HINT && value.count == 0; /* "What DATA holds." */
-        if (good && scan->heads_only && !no_record && !head_cut(&value)) {
+        if (good && scan->heads_only && !no_record &&
+            !(scan->ordered ? ordered_cut(&value) : head_cut(&value))) {
             atomic_fetch_add(&page->store->counters.corrupt, 1);
             good = false;
         }
-        if (good) {
+        bool shows = good || scan->ordered; /* A key that cannot be read is not one that is not. */
+        value = good ? value : sgn_bytes_of(NULL, 0);
+        page->out->corrupt += !good;
+        if (shows) {
             size_t bytes = SGN_ITEM_OVERHEAD_BYTES + key.count + value.count;
             if (page->out->item_count > 0 && page->items.count + bytes > scan->bytes_max) {
                 return SCAN_PAGE_FULL;
@@ -125,8 +147,6 @@ static enum scan_step page_take(struct scan_page *page,
             sgn_items_push(&page->items, key, value);
             SGN_ASSERT(!page->items.full);
             page->out->item_count++;
-        } else {
-            page->out->corrupt++;
         }
     }
     page->out->examined++;

@@ -218,6 +218,7 @@ static void step_answer(struct sgn_engine *engine, const struct sgn_event *event
     case SGN_OP_PASS: sgn_pass_answer(engine, op, event); return;
     case SGN_OP_CATCHUP: sgn_catchup_page(engine, op, event); return;
     case SGN_OP_FETCH: sgn_catchup_fetched(engine, op, event); return;
+    case SGN_OP_LIST_KEY: sgn_list_key_answer(engine, op, event); return;
     case SGN_OP_CELL:
     case SGN_OP_MARK:
     case SGN_OP_REPLICA_PUT:
@@ -372,10 +373,11 @@ static void op_tick(struct sgn_engine *engine, struct sgn_op *op)
     case SGN_OP_PASS: sgn_pass_tick(engine, op); return;
     case SGN_OP_CATCHUP:
     case SGN_OP_FETCH: sgn_catchup_op_tick(engine, op); return;
+    case SGN_OP_LIST_KEY: sgn_list_key_tick(engine, op); return;
+    case SGN_OP_REPLICA_LIST: sgn_page_tick(engine, op); return;
     case SGN_OP_MARK:
     case SGN_OP_REPLICA_PUT:
     case SGN_OP_REPLICA_GET:
-    case SGN_OP_REPLICA_LIST:
     case SGN_OP_MERGE:
     case SGN_OP_HINT_KEEP: return; /* They wait for the own store only, which always answers. */
     case SGN_OP_FREE: break;

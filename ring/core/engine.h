@@ -63,6 +63,9 @@ struct sgn_scan {
     uint32_t bytes_max;
     struct sgn_bytes partitions; /* DATA only: bitmap of partitions wanted; empty: all. */
     bool heads_only;             /* DATA, HINT: records cut to digest form; empty stays so. */
+    bool ordered;                /* DATA with heads_only: of an ordered bucket. Values are the
+                                    sequence number and a head (ordered.h); of what is corrupt, the
+                                    key with no value. */
 };
 
 struct sgn_effect {

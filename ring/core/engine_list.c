@@ -3,31 +3,7 @@
  * node has looked past it: then its records are merged and it is shown if anything of it is alive.
  *
  * A page may show nothing and not be the end (tombstones only): the reader goes on from `after`. */
-#include "ring/core/engine_inner.h"
-
-enum list_state { LIST_TO_ASK, LIST_WAITING, LIST_DONE };
-
-struct list_node {
-    uint32_t id;
-    enum list_state state;
-    uint64_t sent_ms;
-    bool end;
-    struct sgn_buf *page;  /* Items, keys without the bucket. */
-    size_t at;             /* Bytes of it taken. */
-    struct sgn_buf *after; /* Looked at through this key. */
-};
-
-struct sgn_list {
-    uint32_t tries;
-    uint32_t limit; /* Keys wanted. */
-    struct sgn_bytes prefix;
-    uint8_t after[SGN_KEY_BYTES_MAX];
-    size_t after_bytes;
-    uint32_t node_count;
-    uint32_t bitmap_bytes;
-    struct list_node *nodes; /* node_count; behind them the bitmaps. */
-    struct sgn_buf *memory;
-};
+#include "ring/core/list_inner.h"
 
 static void list_drop_nodes(struct sgn_engine *engine, struct sgn_list *list)
 {
@@ -36,6 +12,10 @@ static void list_drop_nodes(struct sgn_engine *engine, struct sgn_list *list)
         sgn_buf_drop(engine, &list->nodes[i].after);
     }
     list->node_count = 0;
+    list->shown = list->doubt_count = list->doubt_next = list->doubt_flight = list->doubt_done = 0;
+    list->doubt_at = 0;
+    sgn_buf_drop(engine, &list->rows);
+    sgn_buf_drop(engine, &list->doubts);
     sgn_buf_drop(engine, &list->memory);
 }
 
@@ -68,26 +48,51 @@ static uint8_t *list_bitmap(const struct sgn_list *list, uint32_t index)
            (size_t)index * list->bitmap_bytes;
 }
 
-static struct sgn_bytes list_after(const struct sgn_op *op)
+struct sgn_bytes sgn_list_bitmap(const struct sgn_list *list, uint32_t index)
+{
+    return sgn_bytes_of(list_bitmap(list, index), list->bitmap_bytes);
+}
+
+struct sgn_bytes sgn_list_after(const struct sgn_op *op)
 {
     return sgn_bytes_of(op->list->after, op->list->after_bytes);
 }
 
-/* First R alive homes of the partition, as member indexes. False if there are fewer. */
-static bool list_homes(struct sgn_engine *engine,
-                       const struct sgn_op *op,
-                       uint32_t partition,
-                       uint32_t chosen[SGN_REPLICAS_MAX])
+/* First R alive homes of the partition, as member indexes; 0 if there are fewer. */
+static uint32_t list_homes(struct sgn_engine *engine,
+                           const struct sgn_op *op,
+                           uint32_t partition,
+                           uint32_t chosen[SGN_SEATS_MAX])
 {
     uint32_t homes[SGN_REPLICAS_MAX];
-    uint32_t count = sgn_ring_preference(engine->ring, partition, homes, op->n);
     uint32_t taken = 0;
+    if (op->list->mode != LIST_AVAILABLE) {
+        return sgn_list_seats(engine, op, partition, chosen);
+    }
+    uint32_t count = sgn_ring_preference(engine->ring, partition, homes, op->n);
     for (uint32_t i = 0; i < count && taken < op->quorum; i++) {
         if (sgn_node_alive(engine, homes[i])) {
             chosen[taken++] = (uint32_t)sgn_ring_find(engine->ring, homes[i]);
         }
     }
-    return taken == op->quorum;
+    return taken == op->quorum ? taken : 0;
+}
+
+static void list_unreachable(struct sgn_engine *engine, struct sgn_op *op, uint32_t partition)
+{
+    struct sgn_sink text = sgn_text(engine, "partition ");
+    sgn_text_uint(&text, partition);
+    if (op->list->mode == LIST_AVAILABLE) {
+        sgn_text_str(&text, " has fewer than ");
+        sgn_text_uint(&text, op->quorum);
+        sgn_text_str(&text, " of its nodes reachable");
+    } else {
+        sgn_text_str(&text, op->list->strong ? " has no majority reachable" : " is not reachable");
+        struct sgn_bytes who =
+            sgn_order_missing(engine, sgn_order_line(engine, partition), "; missing:");
+        sgn_sink_put(&text, who.ptr, who.count);
+    }
+    sgn_list_fail(engine, op, SGN_ERR_UNAVAILABLE, sgn_sink_bytes(&text));
 }
 
 /* Chooses the nodes. False when it has failed, and with it the op. */
@@ -95,22 +100,18 @@ static bool list_choose(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_list *list = op->list;
     uint32_t total = engine->ring->partition_count;
-    uint32_t chosen[SGN_REPLICAS_MAX];
+    uint32_t chosen[SGN_SEATS_MAX];
     uint16_t place[SGN_NODES_MAX]; /* Member index -> index into nodes, + 1. */
     uint32_t members[SGN_NODES_MAX];
     uint32_t count = 0;
     memset(place, 0, sizeof(place));
     for (uint32_t partition = 0; partition < total; partition++) {
-        if (!list_homes(engine, op, partition, chosen)) {
-            struct sgn_sink text = sgn_text(engine, "partition ");
-            sgn_text_uint(&text, partition);
-            sgn_text_str(&text, " has fewer than ");
-            sgn_text_uint(&text, op->quorum);
-            sgn_text_str(&text, " of its nodes reachable");
-            sgn_list_fail(engine, op, SGN_ERR_UNAVAILABLE, sgn_sink_bytes(&text));
+        uint32_t taken = list_homes(engine, op, partition, chosen);
+        if (taken == 0) {
+            list_unreachable(engine, op, partition);
             return false;
         }
-        for (uint32_t i = 0; i < op->quorum; i++) {
+        for (uint32_t i = 0; i < taken; i++) {
             if (place[chosen[i]] == 0) {
                 members[count++] = chosen[i];
                 place[chosen[i]] = (uint16_t)count;
@@ -132,8 +133,8 @@ static bool list_choose(struct sgn_engine *engine, struct sgn_op *op)
         list->nodes[i].id = engine->ring->members[members[i]].id;
     }
     for (uint32_t partition = 0; partition < total; partition++) {
-        (void)list_homes(engine, op, partition, chosen);
-        for (uint32_t i = 0; i < op->quorum; i++) {
+        uint32_t taken = list_homes(engine, op, partition, chosen);
+        for (uint32_t i = 0; i < taken; i++) {
             uint8_t *bitmap = list_bitmap(list, place[chosen[i]] - 1u);
             bitmap[partition / 8] |= (uint8_t)(1u << (partition % 8));
         }
@@ -144,34 +145,46 @@ static bool list_choose(struct sgn_engine *engine, struct sgn_op *op)
 static void list_ask(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_list *list = op->list;
+    bool ordered = list->mode != LIST_AVAILABLE;
     for (uint32_t i = 0; i < list->node_count && sgn_fx_has_room(engine); i++) {
         struct list_node *node = &list->nodes[i];
         if (node->state != LIST_TO_ASK) {
             continue;
         }
-        struct sgn_bytes bitmap = sgn_bytes_of(list_bitmap(list, i), list->bitmap_bytes);
-        node->state = LIST_WAITING;
+        struct sgn_bytes bitmap = sgn_list_bitmap(list, i);
         node->sent_ms = engine->now_ms;
-        if (node->id == engine->options.node) {
-            sgn_list_scan(engine, op, list_after(op), list->limit, bitmap);
-        } else {
+        if (node->id != engine->options.node) {
+            node->state = LIST_WAITING;
             sgn_fx_send(engine,
                         node->id,
                         op,
                         (struct sgn_msg){.type = SGN_MSG_REPL_LIST,
                                          .bucket = op->bucket,
                                          .key = list->prefix,
-                                         .after = list_after(op),
+                                         .after = sgn_list_after(op),
                                          .n = list->limit,
-                                         .items = bitmap});
+                                         .items = bitmap,
+                                         .a = ordered && list->strong ? sgn_page_epochs(engine, bitmap) : 0,
+                                         .flags = list->mode == LIST_CHECKED ? SGN_LIST_CHECK : 0});
+        } else if (!ordered) {
+            node->state = LIST_WAITING;
+            sgn_list_scan(engine, op, sgn_list_after(op), list->limit, bitmap);
+        } else if (sgn_page_own(engine, op, bitmap)) {
+            node->state = LIST_WAITING;
         }
     }
 }
 
 static void list_begin(struct sgn_engine *engine, struct sgn_op *op)
 {
-    list_drop_nodes(engine, op->list);
+    struct sgn_list *list = op->list;
+    list_drop_nodes(engine, list);
+    list->begin_ms = 0;
     sgn_op_renew(op); /* Pages of an earlier choice cover other partitions. */
+    if (list->strong) {
+        bool check = !list->slow && sgn_list_can_check(engine);
+        list->mode = check ? LIST_CHECKED : LIST_QUORUM;
+    }
     if (list_choose(engine, op)) {
         list_ask(engine, op);
     }
@@ -180,14 +193,20 @@ static void list_begin(struct sgn_engine *engine, struct sgn_op *op)
 static bool list_init(struct sgn_engine *engine,
                       struct sgn_op *op,
                       struct sgn_bytes after,
-                      uint32_t limit)
+                      uint32_t limit,
+                      bool ordered,
+                      bool strong)
 {
     SGN_ASSERT(after.count <= SGN_KEY_BYTES_MAX && limit > 0);
     op->list = engine->pool->get(engine->pool, sizeof(*op->list));
     if (op->list == NULL) {
         return false;
     }
-    *op->list = (struct sgn_list){.limit = limit, .prefix = op->key, .after_bytes = after.count};
+    *op->list = (struct sgn_list){.mode = ordered ? LIST_EVENTUAL : LIST_AVAILABLE,
+                                  .strong = strong && !SGN_MUTANT(20),
+                                  .limit = limit,
+                                  .prefix = op->key,
+                                  .after_bytes = after.count};
     if (after.count > 0) {
         memcpy(op->list->after, after.ptr, after.count);
     }
@@ -200,6 +219,12 @@ void sgn_list_request(struct sgn_engine *engine, const struct sgn_event *event)
     const struct sgn_bucket *bucket = NULL;
     enum sgn_err err = sgn_list_check(engine, msg, &bucket);
     struct sgn_bytes none = sgn_bytes_of(NULL, 0);
+    bool ordered = err == SGN_OK && bucket->kind == SGN_BUCKET_ORDERED;
+    if (err == SGN_OK && msg->a > SGN_READ_STRONG) {
+        err = SGN_ERR_INVALID;
+    } else if (err == SGN_OK && !ordered && msg->a == SGN_READ_STRONG) {
+        err = SGN_ERR_NOT_STRONG; /* protocol.md 1: never silently weaker. */
+    }
     if (err != SGN_OK) {
         sgn_fx_refuse(engine,
                       event,
@@ -211,7 +236,12 @@ void sgn_list_request(struct sgn_engine *engine, const struct sgn_event *event)
     }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_LIST, SGN_FOR_CLIENT);
     if (op == NULL || !sgn_op_copy(engine, op, msg->bucket, msg->key, none, none) ||
-        !list_init(engine, op, msg->after, msg->n == 0 ? SGN_PAGE_ITEMS_MAX : msg->n)) {
+        !list_init(engine,
+                   op,
+                   msg->after,
+                   msg->n == 0 ? SGN_PAGE_ITEMS_MAX : msg->n,
+                   ordered,
+                   ordered && msg->a != SGN_READ_EVENTUAL)) {
         if (op != NULL) {
             sgn_op_free(engine, op);
         }
@@ -227,142 +257,83 @@ void sgn_list_request(struct sgn_engine *engine, const struct sgn_event *event)
 
 void sgn_list_look(struct sgn_engine *engine, struct sgn_op *op)
 {
-    if (!list_init(engine, op, sgn_bytes_of(NULL, 0), SGN_PAGE_ITEMS_MAX)) {
+    const struct sgn_bucket *bucket = sgn_bucket_find(&engine->buckets, op->bucket);
+    bool ordered = bucket != NULL && bucket->kind == SGN_BUCKET_ORDERED;
+    if (!list_init(engine, op, sgn_bytes_of(NULL, 0), SGN_PAGE_ITEMS_MAX, ordered, ordered)) {
         sgn_bucket_looked(engine, op, SGN_ERR_BUSY, sgn_bytes_of(NULL, 0));
         return;
     }
     list_begin(engine, op);
 }
 
-/* The smallest key not yet taken, of all pages; false when there is none. */
-static bool list_least(const struct sgn_list *list, struct sgn_bytes *least)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < list->node_count; i++) {
-        const struct list_node *node = &list->nodes[i];
-        struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(node->page));
-        struct sgn_bytes key;
-        struct sgn_bytes value;
-        (void)sgn_cursor_take(&cursor, node->at);
-        if (sgn_items_next(&cursor, &key, &value) && (!any || sgn_bytes_compare(key, *least) < 0)) {
-            *least = key;
-            any = true;
-        }
-    }
-    return any;
-}
-
-/* Takes the key from every page that has it and merges its records. */
-static void list_take(struct sgn_list *list, struct sgn_bytes least, struct sgn_record *merged)
-{
-    sgn_record_init(merged);
-    for (uint32_t i = 0; i < list->node_count; i++) {
-        struct list_node *node = &list->nodes[i];
-        struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(node->page));
-        struct sgn_bytes key;
-        struct sgn_bytes value;
-        struct sgn_record record;
-        (void)sgn_cursor_take(&cursor, node->at);
-        if (!sgn_items_next(&cursor, &key, &value) || !sgn_bytes_equal(key, least)) {
-            continue;
-        }
-        node->at = node->page->count - cursor.left;
-        /* One that cannot be read or merged abstains; the others show the key. */
-        if (sgn_record_decode(value, SGN_RECORD_DIGEST_ONLY, &record) == SGN_OK) {
-            (void)sgn_record_merge(merged, &record);
-        }
-    }
-}
-
-/* Merges what is final into the sink. True if the whole list is through. */
-static bool list_merge(struct sgn_op *op, struct sgn_sink *sink, uint32_t *shown)
+void sgn_list_finished(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_list *list = op->list;
-    struct sgn_bytes bound = sgn_bytes_of(NULL, 0);
-    bool bounded = false;
-    for (uint32_t i = 0; i < list->node_count; i++) {
-        const struct list_node *node = &list->nodes[i];
-        struct sgn_bytes after = sgn_buf_bytes(node->after);
-        if (!node->end && (!bounded || sgn_bytes_compare(after, bound) < 0)) {
-            bound = after;
-            bounded = true;
+    bool ordered = list->mode != LIST_AVAILABLE;
+    if (op->kind == SGN_OP_BUCKET) {
+        if (!list->end && list->shown == 0) {
+            list_begin(engine, op);
+            return;
         }
+        enum sgn_err err = list->shown > 0 ? SGN_ERR_BUCKET_NOT_EMPTY : SGN_OK;
+        sgn_list_clear(engine, op);
+        sgn_bucket_looked(engine, op, err, sgn_bytes_of(NULL, 0));
+        return;
     }
-    struct sgn_bytes least;
-    struct sgn_bytes last = sgn_bytes_of(NULL, 0);
-    while (list_least(list, &least) && (!bounded || sgn_bytes_compare(least, bound) <= 0)) {
-        struct sgn_record merged;
-        uint8_t raw[4 + 16 * SGN_ACTORS_MAX + 48 * SGN_SIBLINGS_MAX];
-        struct sgn_sink head = sgn_sink_of(raw, sizeof(raw));
-        if (*shown == list->limit ||
-            SGN_ITEM_OVERHEAD_BYTES + least.count + sizeof(raw) > sink->cap - sink->count) {
-            if (last.count > 0) {
-                memcpy(list->after, last.ptr, last.count);
-            }
-            list->after_bytes = last.count;
-            return false;
-        }
-        list_take(list, least, &merged);
-        last = least;
-        if (!sgn_record_is_dead(&merged)) {
-            sgn_record_encode(&merged, SGN_RECORD_DIGEST_ONLY, &head);
-            SGN_ASSERT(!head.full);
-            sgn_items_push(sink, least, sgn_sink_bytes(&head));
-            (*shown)++;
-        }
-    }
-    if (bounded) {
-        memcpy(list->after, bound.ptr, bound.count);
-        list->after_bytes = bound.count;
-    }
-    return !bounded;
+    struct sgn_sink after = sgn_arena_sink(engine, list->end ? 0 : list->after_bytes);
+    sgn_sink_put(&after, list->after, after.cap);
+    sgn_op_reply(engine,
+                 op,
+                 (struct sgn_msg){.type = SGN_MSG_RESULT,
+                                  .items = sgn_buf_bytes(list->rows),
+                                  .after = sgn_sink_bytes(&after),
+                                  .flags = (list->end ? SGN_RESULT_END : 0) |
+                                           (ordered ? SGN_RESULT_ORDERED : 0),
+                                  .a = op->quorum});
+    sgn_op_free(engine, op);
 }
 
 /* All pages are here. */
 static void list_finish(struct sgn_engine *engine, struct sgn_op *op)
 {
-    uint32_t shown = 0;
-    bool look = op->kind == SGN_OP_BUCKET;
-    struct sgn_buf *out = sgn_buf_get(engine, SGN_PAGE_BYTES_MAX);
-    if (out == NULL) {
+    struct sgn_list *list = op->list;
+    bool ordered = list->mode != LIST_AVAILABLE;
+    list->rows = sgn_buf_get(engine, SGN_PAGE_BYTES_MAX);
+    if (ordered) {
+        list->doubts = sgn_buf_get(engine, SGN_LIST_DOUBTS_MAX * sizeof(struct list_doubt));
+    }
+    if (list->rows == NULL || (ordered && list->doubts == NULL)) {
         sgn_list_fail(engine, op, SGN_ERR_BUSY, sgn_bytes_of(NULL, 0));
         return;
     }
-    struct sgn_sink sink = sgn_sink_of(out->bytes, out->count);
-    bool end = list_merge(op, &sink, &shown);
-    out->count = sink.count;
-    if (look && (end || shown > 0)) {
-        sgn_buf_drop(engine, &out);
-        sgn_list_clear(engine, op);
-        sgn_bucket_looked(
-            engine, op, shown > 0 ? SGN_ERR_BUCKET_NOT_EMPTY : SGN_OK, sgn_bytes_of(NULL, 0));
-        return;
+    /* A key in doubt may yet become a row. */
+    size_t kept = ordered ? SGN_LIST_DOUBTS_MAX * (SGN_VERSION_BYTES + 4) : 0;
+    struct sgn_sink sink = sgn_sink_of(list->rows->bytes, list->rows->count - kept);
+    list->end = sgn_list_merge(op, &sink);
+    list->rows->count = sink.count;
+    if (list->doubt_count > 0) {
+        sgn_list_doubts(engine, op);
+    } else {
+        sgn_list_finished(engine, op);
     }
-    if (look) {
-        sgn_buf_drop(engine, &out);
+}
+
+void sgn_list_again(struct sgn_engine *engine, struct sgn_op *op, enum sgn_err err, uint32_t node)
+{
+    struct sgn_list *list = op->list;
+    if (list->mode == LIST_CHECKED) {
+        list->slow = true;
         list_begin(engine, op);
         return;
     }
-    struct sgn_sink after = sgn_arena_sink(engine, end ? 0 : op->list->after_bytes);
-    sgn_sink_put(&after, op->list->after, after.cap);
-    sgn_op_reply(engine,
-                 op,
-                 (struct sgn_msg){.type = SGN_MSG_RESULT,
-                                  .items = sgn_buf_bytes(out),
-                                  .after = sgn_sink_bytes(&after),
-                                  .flags = end ? SGN_RESULT_END : 0,
-                                  .a = op->quorum});
-    sgn_buf_drop(engine, &out);
-    sgn_op_free(engine, op);
-}
-
-/* Another choice of nodes: one failed. */
-static void list_again(struct sgn_engine *engine,
-                       struct sgn_op *op,
-                       enum sgn_err err,
-                       uint32_t node)
-{
-    if (++op->list->tries < SGN_LIST_TRIES_MAX) {
+    if (list->mode == LIST_QUORUM && err == SGN_ERR_STALE) {
+        /* An epoch came between (10); it is settled soon, or the deadline ends it. */
+        list_drop_nodes(engine, list);
+        sgn_op_renew(op);
+        list->begin_ms = engine->now_ms + SGN_LIST_AGAIN_MS;
+        return;
+    }
+    if (++list->tries < SGN_LIST_TRIES_MAX) {
         list_begin(engine, op);
         return;
     }
@@ -403,9 +374,9 @@ void sgn_list_page(struct sgn_engine *engine,
         struct list_node *node = &list->nodes[i];
         if (node->id == node_id && node->state == LIST_WAITING) {
             /* A page that is not the last and goes nowhere would be asked for for ever. */
-            if (!page_valid(items) || (!end && (sgn_bytes_compare(after, list_after(op)) <= 0 ||
+            if (!page_valid(items) || (!end && (sgn_bytes_compare(after, sgn_list_after(op)) <= 0 ||
                                                 after.count > SGN_KEY_BYTES_MAX))) {
-                list_again(engine, op, SGN_ERR_PROTOCOL, node_id);
+                sgn_list_again(engine, op, SGN_ERR_PROTOCOL, node_id);
                 return;
             }
             node->page = sgn_buf_copy(engine, items);
@@ -437,7 +408,7 @@ void sgn_list_answer(struct sgn_engine *engine, struct sgn_op *op, const struct 
             continue;
         }
         if (event->msg.err != SGN_OK) {
-            list_again(engine, op, (enum sgn_err)event->msg.err, event->node);
+            sgn_list_again(engine, op, (enum sgn_err)event->msg.err, event->node);
         } else {
             sgn_list_page(engine,
                           op,
@@ -460,13 +431,23 @@ void sgn_list_tick(struct sgn_engine *engine, struct sgn_op *op)
         sgn_list_fail(engine, op, SGN_ERR_TIMEOUT, sgn_bytes_of(NULL, 0));
         return;
     }
+    if (list->begin_ms != 0) {
+        if (engine->now_ms >= list->begin_ms) {
+            list_begin(engine, op);
+        }
+        return;
+    }
+    if (list->doubt_count > 0) {
+        sgn_list_doubts(engine, op);
+        return;
+    }
     for (uint32_t i = 0; i < list->node_count; i++) {
         const struct list_node *node = &list->nodes[i];
         if (node->state != LIST_DONE && node->id != engine->options.node &&
             (!sgn_node_alive(engine, node->id) ||
              (node->state == LIST_WAITING &&
               engine->now_ms - node->sent_ms >= engine->options.replica_timeout_ms))) {
-            list_again(engine, op, SGN_ERR_TIMEOUT, node->id);
+            sgn_list_again(engine, op, SGN_ERR_TIMEOUT, node->id);
             return;
         }
     }

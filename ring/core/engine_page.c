@@ -1,5 +1,5 @@
 /* One node's page of a list: the part of a list that is read from the own store. */
-#include "ring/core/engine_inner.h"
+#include "ring/core/order_inner.h"
 
 enum sgn_err sgn_list_check(struct sgn_engine *engine,
                             const struct sgn_msg *msg,
@@ -31,6 +31,7 @@ void sgn_list_scan(struct sgn_engine *engine,
         .bytes_max = SGN_PAGE_BYTES_MAX,
         .partitions = bitmap,
         .heads_only = true,
+        .ordered = op->kind == SGN_OP_REPLICA_LIST && op->u.page.ordered,
     };
     if (after.count > 0) {
         struct sgn_sink sink = sgn_arena_sink(engine, op->bucket.count + 1 + after.count);
@@ -50,6 +51,10 @@ void sgn_list_replica(struct sgn_engine *engine, const struct sgn_event *event)
     }
     if (err != SGN_OK) {
         sgn_fx_refuse(engine, event, err, NULL);
+        return;
+    }
+    if (bucket->kind == SGN_BUCKET_ORDERED) {
+        sgn_page_request(engine, event);
         return;
     }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_REPLICA_LIST, SGN_FOR_PEER);
@@ -77,6 +82,10 @@ static struct sgn_bytes cut_bucket(const struct sgn_op *op, struct sgn_bytes ful
 
 void sgn_list_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
 {
+    if (op->kind == SGN_OP_REPLICA_LIST && op->u.page.ordered) {
+        sgn_page_scanned(engine, op, event);
+        return;
+    }
     struct sgn_buf *page = sgn_buf_get(engine, event->items.count);
     int err = event->err != SGN_OK ? event->err : page == NULL ? SGN_ERR_BUSY : SGN_OK;
     struct sgn_sink sink = sgn_sink_of(page == NULL ? NULL : page->bytes, event->items.count);

@@ -90,6 +90,7 @@ enum sgn_op_kind {
     SGN_OP_CATCHUP,      /* Ordered: a partition being caught up. */
     SGN_OP_FETCH,        /* Ordered: one record of it. */
     SGN_OP_MARK,         /* Ordered: looks for the key of an old mark. */
+    SGN_OP_LIST_KEY,     /* Ordered: a key of a list that is in doubt. */
 };
 
 enum sgn_op_class { SGN_FOR_CLIENT, SGN_FOR_PEER, SGN_FOR_BACKGROUND };
@@ -200,7 +201,34 @@ struct sgn_op_exchange {
     uint64_t floor; /* Ordered: sgn_dirty_floor when the own record was asked for. */
 };
 
-struct sgn_list; /* engine_list.c */
+struct sgn_list; /* list_inner.h */
+
+/* REPLICA_LIST of an ordered bucket: op->value is the bitmap, op->context the key to begin behind,
+ * op->result the keys that lag behind a mark. Or, `asks`, the marks of op->partition for one. */
+struct sgn_op_page {
+    bool ordered, check, asks;
+    uint16_t parent; /* The own list (asks: the page), or SGN_NONE. */
+    uint32_t parent_generation;
+    uint32_t limit;
+    uint64_t epochs; /* sgn_page_epochs of the asker; asks: the partition's epoch. */
+    uint64_t floor;  /* sgn_dirty_floor when the scan began. */
+    uint32_t next;   /* Partition whose marks are asked for next. */
+    uint32_t in_flight, lagging;
+    uint32_t told, refused; /* asks: group masks. */
+    int err;                /* Why it cannot be given; its tick tells. */
+};
+
+/* A key of a list that its pages leave in doubt. */
+struct sgn_op_list_key {
+    uint16_t parent;
+    uint32_t parent_generation;
+    uint32_t index; /* Of the doubt. */
+    uint32_t tried; /* Seats. */
+    uint32_t node;  /* Asked; 0: nobody. */
+    bool strong, local;
+    uint64_t sent_ms;
+    struct sgn_ballot top; /* Highest accepted that a page told. */
+};
 
 struct sgn_op {
     enum sgn_op_kind kind;
@@ -238,6 +266,8 @@ struct sgn_op {
         struct sgn_op_catchup catchup;
         struct sgn_op_fetch fetch;
         struct sgn_op_mark mark;
+        struct sgn_op_page page;
+        struct sgn_op_list_key list_key;
     } u;
     uint16_t cell_next; /* Ordered: next in a cell's list of waiters or queue. */
     uint32_t request_flags;   /* Ordered: of the client's request. */

@@ -35,8 +35,8 @@
  *   RING        the ring's description, to route by. STATUS: the node's view, JSON text in value.
  * Their answer is always RESULT: err; node = who answers; text = sentence for a person when
  *   err != 0;
- *   Of an ordered bucket with flags SGN_RESULT_ORDERED: context = version; value = body (GET), its
- *   size as u64 (SGN_GET_HEAD_ONLY); items = receipt (SGN_GET_EXPLAIN), or of a LIST (key, version
+ *   Of an ordered bucket with flags SGN_RESULT_ORDERED: context = version; value = body (GET), or a
+ *   its size (SGN_GET_HEAD_ONLY); items = receipt (SGN_GET_EXPLAIN), or of a LIST (key, version
  *   followed by u32 size of the body);
  *   value = record (GET), description (RING), text (STATUS); context (PUT, DEL); items + after +
  *   flags SGN_RESULT_END (LIST, BUCKET_LIST); stamp = the coordinator's hlc; a = copies stored or
@@ -51,7 +51,9 @@
  *   REPL_ACK    err; value = merged record when asked and different; flags.
  *   REPL_GET    bucket key; flags SGN_GET_HEAD_ONLY. Answer REPL_RECORD: err, value ("": none).
  *   REPL_LIST   bucket; key = prefix; after; n = most keys; items = partition bitmap (1 bit each,
- *               least first). Answer REPL_PAGE: err; items = (key, digest record) in key order;
+ *               least first). Ordered: a = what sgn_page_epochs says of the partitions (0: any
+ *               epochs will do), flags SGN_LIST_CHECK: behind the witnesses' marks. Answer
+ *               REPL_PAGE: err; items = (key, digest record, or list_inner.h's item) in key order;
  *               after = examined through this key; flags SGN_RESULT_END: nothing behind it.
  *   TREE_ROOTS  node = sender; items = (partition u32, root u64), over the keys both are homes of.
  *               Answer TREE_LEAVES: items = (partition u32, 256 x u64 leaves) of the first
@@ -100,7 +102,7 @@
     X(REPL_ACK, 22, "eVf")                                                                         \
     X(REPL_GET, 23, "BKf")                                                                         \
     X(REPL_RECORD, 24, "eV")                                                                       \
-    X(REPL_LIST, 25, "BKAnI")                                                                      \
+    X(REPL_LIST, 25, "BKAnIaf")                                                                     \
     X(REPL_PAGE, 26, "eIAf")                                                                       \
     X(TREE_ROOTS, 27, "IN")                                                                        \
     X(TREE_LEAVES, 28, "I")                                                                        \
@@ -146,6 +148,7 @@ enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRON
 #define SGN_WANT_RECORD     (1u << 7)
 #define SGN_RESULT_ORDERED  (1u << 8) /* value = body, context = version; flags DEAD below. */
 #define SGN_SEED_TOO_MANY   (1u << 9)
+#define SGN_LIST_CHECK      (1u << 10)
 
 /* u8 in PULL_PAGE items. */
 #define SGN_PULL_PENDING    1u

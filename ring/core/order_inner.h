@@ -269,7 +269,15 @@ void sgn_resolve_mark(struct sgn_engine *engine,
                       const struct sgn_ballot *ballot);
 void sgn_mark_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 
-/* order_list.c: a witness's marks of the op's partition (10). */
+/* order_list.c: a key of a list in doubt. */
+void sgn_list_key_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_list_key_tick(struct sgn_engine *engine, struct sgn_op *op);
+
+/* order_page.c: this node's page of a list of an ordered bucket; op->u.page.ordered. */
+void sgn_page_request(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_page_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_page_tick(struct sgn_engine *engine, struct sgn_op *op);
+/* A witness's marks of the op's partition (10). */
 void sgn_order_list_told(struct sgn_engine *engine,
                          struct sgn_op *op,
                          uint32_t member,

@@ -177,6 +177,16 @@ static struct sgn_bytes record_head(struct sgn_bytes record)
     return sgn_bytes_of(record.ptr, head < record.count ? head : record.count);
 }
 
+/* An ordered record behind its sequence number, without the body it ends with (ordered.h). */
+static struct sgn_bytes ordered_head(struct sgn_bytes stored)
+{
+    if (stored.count < 72) {
+        return sgn_bytes_of(NULL, 0);
+    }
+    uint64_t body = sgn_get_uint((const uint8_t *)stored.ptr + 68, 4);
+    return sgn_bytes_of(stored.ptr, body <= stored.count - 72 ? stored.count - (size_t)body : 0);
+}
+
 static bool scan_wants(const struct sgn_scan *scan, struct sgn_bytes key, uint32_t partition_count)
 {
     if (scan->partitions.count == 0) {
@@ -208,7 +218,9 @@ void sim_disk_scan(const struct sim_disk *disk,
     for (; at < map->count && sgn_bytes_starts(entry_key(&map->list[at]), scan->prefix); at++) {
         struct sgn_bytes key = entry_key(&map->list[at]);
         struct sgn_bytes value = sgn_bytes_of(map->list[at].value, map->list[at].value_bytes);
-        value = scan->heads_only ? record_head(value) : value;
+        if (scan->heads_only) {
+            value = scan->ordered ? ordered_head(value) : record_head(value);
+        }
         bool wanted = scan_wants(scan, key, partition_count);
         size_t bytes = items->count + SGN_ITEM_OVERHEAD_BYTES + key.count + value.count;
         if (examined == scan->examined_max || (wanted && taken == scan->items_max) ||
