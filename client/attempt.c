@@ -169,27 +169,31 @@ static enum sgn_err attempt_send(struct sgn_request *request, uint32_t index, st
     return SGN_OK;
 }
 
-/* Every put and del carries a stamp of the ring's clock, that of its first try (3.5). False: no
- * node has told one yet, and one was asked. */
-static bool take_stamp(struct sgn_request *request)
+/* Every put and del carries a stamp of the ring's clock, that of its first try (3.5). And who wants
+ * a key goes to its first home: there a reader finds what was written a moment ago. False: no node
+ * has told stamp or shape yet, and one was asked. */
+static bool knows_enough(struct sgn_request *request)
 {
     struct sgn_client *client = request->client;
-    if (!sgn_op_is_change(request->op) || request->stamp != 0) {
-        return true;
+    bool wants_stamp = sgn_op_is_change(request->op) && request->stamp == 0;
+    bool wants_shape = client->shape == NULL && request->pinned == 0 && sgn_op_has_key(request->op);
+    if (wants_stamp) {
+        request->stamp = atomic_load_explicit(&client->session, memory_order_relaxed);
+        wants_stamp = request->stamp == 0;
+        client->stamp_wanted = client->stamp_wanted || wants_stamp;
     }
-    request->stamp = atomic_load_explicit(&client->session, memory_order_relaxed);
-    if (request->stamp == 0) {
-        client->stamp_wanted = true;
+    if (wants_stamp || (wants_shape && request->op != SGN_OP_LOCATE)) {
         sgn_route_ask_ring(client);
+        return false;
     }
-    return request->stamp != 0;
+    return true;
 }
 
 /* Tries to send; false if nobody can take it now. */
 static bool try_send(struct sgn_request *request)
 {
     uint64_t now_ns = sgn_now_ns();
-    if (!take_stamp(request)) {
+    if (!knows_enough(request)) {
         return false;
     }
     struct sgn_link *link = sgn_route_choose(request, now_ns);
@@ -417,17 +421,18 @@ static void deadline_passed(struct sgn_request *request)
         return;
     }
     bool is_full = false;
+    bool is_ignorant = client->stamp_wanted || client->shape == NULL;
     for (uint32_t i = 0; i < client->node_count; i++) {
         is_full = is_full || (sgn_route_is_candidate(request, client->nodes[i]) &&
                               sgn_pool_is_open(client->nodes[i]));
     }
     snprintf(text,
              sizeof(text),
-             is_full && client->stamp_wanted ? "no node told the ring's time within %llu ms"
-             : is_full                       ? "every connection was full for %llu ms"
-                                             : "no node could be reached within %llu ms",
+             is_full && is_ignorant ? "no node told the ring's shape and time within %llu ms"
+             : is_full              ? "every connection was full for %llu ms"
+                                    : "no node could be reached within %llu ms",
              (unsigned long long)waited_ms);
-    int err = is_full && !client->stamp_wanted ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE;
+    int err = is_full && !is_ignorant ? SGN_ERR_BUSY : SGN_ERR_UNAVAILABLE;
     remember(request, NULL, err, sgn_bytes_str(text));
     sgn_attempt_finish(request, err);
 }

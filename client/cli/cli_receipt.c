@@ -35,6 +35,7 @@ static void show_line(const json_t *value) /* NOLINT(misc-no-recursion): to DEPT
             between = ", ";
         }
     } else if (json_is_array(value)) {
+        (void)fputs(json_array_size(value) == 0 ? "none" : "", stderr);
         json_array_foreach(value, index, member)
         {
             (void)fputs(index > 0 ? " " : "", stderr);

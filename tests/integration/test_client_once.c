@@ -99,7 +99,7 @@ static void test_first_stamp(void)
     client = client_of("timeout_ms=400");
     request = sgn_request_create(client);
     CHECK_ERR(put_if(request, "first", "v", BLIND, NULL), SGN_ERR_UNAVAILABLE);
-    CHECK(strstr(sgn_request_error(request), "ring's time") != NULL);
+    CHECK(strstr(sgn_request_error(request), "shape and time") != NULL);
     CHECK_ERR(get_strict(request, "first"), SGN_OK); /* Reads need none. */
     atomic_store(&mute_stamps, 0);
     CHECK_ERR(put_if(request, "first", "v", BLIND, NULL), SGN_OK);
