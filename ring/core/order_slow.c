@@ -69,7 +69,13 @@ static void read_fetch(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_strong *read = &op->u.read;
     const struct sgn_line *line = sgn_read_line(engine, op);
-    uint32_t seat = (uint32_t)__builtin_ctz(read->committers);
+    int own = sgn_own_seat(engine, line);
+    uint32_t others = own < 0 ? read->committers : read->committers & ~(1u << own);
+    if (others == 0) { /* Only here, and here a newer one has come meanwhile. */
+        read_round(engine, op);
+        return;
+    }
+    uint32_t seat = (uint32_t)__builtin_ctz(others);
     sgn_op_renew(op);
     sgn_read_phase(engine, op, SGN_STRONG_FETCH);
     sgn_order_send(engine,
