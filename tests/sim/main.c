@@ -1,7 +1,7 @@
 /* tests/sim/main.c - runs seeds of the simulator.
  *
  *   sgn-sim --seeds N [--from S]   run N seeds; print what failed and how to repeat it
- *   sgn-sim --seed S [-v]          run one and tell about it
+ *   sgn-sim --seed S [-v [-v]]     run one and tell about it, or about every message
  *   sgn-sim --self-test            same seed same trace, other seed other trace, canaries seen
  *
  * A seed's number says what is run: even ones the ordered workload (ord.h), odd ones the available
@@ -69,7 +69,7 @@ _Noreturn void sgn_check_failed(const char *condition, const char *file, int lin
     abort();
 }
 
-static bool run_seed(uint64_t seed, bool verbose, bool inject, uint64_t *hash)
+static bool run_seed(uint64_t seed, uint32_t verbose, bool inject, uint64_t *hash)
 {
     char report[1400];
     char text[1024];
@@ -84,11 +84,11 @@ static bool run_seed(uint64_t seed, bool verbose, bool inject, uint64_t *hash)
         good = ord_run(&current.ord, hash, report, sizeof(report));
     } else {
         sim_options_draw(&current.sim, seed);
-        current.sim.verbose = verbose;
+        current.sim.verbose = verbose > 0;
         current.sim.inject_loss = inject;
         good = sim_run(&current.sim, hash, report, sizeof(report));
     }
-    if (!inject && (verbose || !good)) {
+    if (!inject && (verbose > 0 || !good)) {
         describe(text, sizeof(text));
         (void)printf("seed %llu trace %016llx: %s\n  %s\n",
                      (unsigned long long)seed,
@@ -110,7 +110,7 @@ static int run_many(uint64_t from, uint64_t count)
     uint64_t done = 0;
     for (uint64_t seed = from; seed < from + count; seed++, done++) {
         uint64_t hash = 0;
-        failed += !run_seed(seed, false, false, &hash);
+        failed += !run_seed(seed, 0, false, &hash);
         all = sgn_mix64(all ^ hash);
         if (failed > 0 && current.mutant != 0) {
             (void)printf("mutant %d is caught\n", current.mutant);
@@ -139,14 +139,14 @@ static int self_test(enum workload of, uint64_t red_least)
         uint64_t once = 0;
         uint64_t again = 0;
         uint64_t other = 0;
-        (void)run_seed(seed, false, false, &once);
-        (void)run_seed(seed, false, false, &again);
-        (void)run_seed(seed + 1000, false, false, &other);
+        (void)run_seed(seed, 0, false, &once);
+        (void)run_seed(seed, 0, false, &again);
+        (void)run_seed(seed + 1000, 0, false, &other);
         if (once != again || once == other) {
             (void)printf("seed %llu does not repeat itself\n", (unsigned long long)seed);
             failed = 1;
         }
-        red += !run_seed(seed, false, true, &other);
+        red += !run_seed(seed, 0, true, &other);
     }
     if (red < red_least) {
         (void)printf("only %llu of %u canary seeds turned red\n",
@@ -203,7 +203,7 @@ int main(int argc, char **argv)
 {
     uint64_t from = 1;
     uint64_t count = 100;
-    bool verbose = false;
+    uint32_t verbose = 0;
     bool one = false;
     for (int c = 0; (c = getopt_long(argc, argv, "v", longs, NULL)) != -1;) {
         switch (c) {
@@ -213,7 +213,7 @@ int main(int argc, char **argv)
             from = strtoull(optarg, NULL, 10);
             one = true;
             break;
-        case 'v': verbose = true; break;
+        case 'v': verbose++; break;
         case 't': return self_tests();
         case 'o': workload = WORKLOAD_ORDERED; break;
         case 'a': workload = WORKLOAD_AVAILABLE; break;

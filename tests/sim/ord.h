@@ -70,7 +70,7 @@ struct ord_options {
     uint32_t fault[ORD_FAULT_COUNT];
     bool fault_free;
     bool inject; /* The canary: one strong read is made to return an old value; must be seen. */
-    bool verbose;
+    uint32_t verbose; /* 1: what happens; 2: every message too. */
 };
 
 struct ord_world;
@@ -93,6 +93,7 @@ struct ord_pool {
     struct sgn_pool pool; /* First: the engine hands this pointer back. */
     struct ord_world *world;
     uint64_t in_use;
+    bool starting; /* Refuses nothing: a daemon that cannot read its state ends with a sentence. */
 };
 
 struct ord_node {
@@ -110,7 +111,6 @@ struct ord_node {
     bool commit_scheduled, flush_scheduled;
     bool connected[ORD_PROCS_MAX];
     uint32_t map_version; /* Last looked at. */
-    uint64_t fast_reads;  /* Of earlier lives. */
 };
 
 struct ord_witness {
@@ -143,7 +143,8 @@ struct ord_client {
     uint8_t value[2048];
     uint32_t value_bytes;
     struct sgn_version seen[ORD_KEYS_MAX]; /* By this client, last. */
-    uint64_t process;                      /* In the history. */
+    bool clean; /* A strong read of a key that nobody wrote from some time before it began. */
+    uint64_t process; /* In the history. */
     struct sgn_operation op;
 };
 
@@ -180,6 +181,9 @@ struct ord_world {
     struct sgn_effects *effects;
     bool stepping;
     uint64_t acked, refused, unknowns, strong_reads, messages, crashes, moves;
+    uint32_t writing[ORD_KEYS_MAX];    /* Writes of the key under way. */
+    uint64_t written_us[ORD_KEYS_MAX]; /* When the last one ended, or began. */
+    uint64_t clean_reads, clean_fast;
     bool injected;
 };
 
@@ -223,6 +227,7 @@ uint32_t ord_process(const struct ord_world *world, uint32_t id);
 bool ord_process_up(const struct ord_world *world, uint32_t process);
 uint32_t ord_process_boot(const struct ord_world *world, uint32_t process);
 uint32_t ord_process_id(const struct ord_world *world, uint32_t process);
+/* Token of a peer's request: this, its boot << 40, its process number << 32, its own number. */
 #define ORD_PEER_TOKEN (UINT64_C(1) << 63)
 
 /* ord_node.c, ord_disk.c */

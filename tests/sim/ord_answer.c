@@ -48,6 +48,12 @@ static void learn(struct ord_client *client, const struct sgn_version *version)
     }
 }
 
+static bool is_fast(struct sgn_bytes receipt)
+{
+    static const char fast[] = "\"path\":\"fast\"";
+    return receipt.count > 0 && memmem(receipt.ptr, receipt.count, fast, sizeof(fast) - 1) != NULL;
+}
+
 static void read_answered(struct ord_world *world,
                           struct ord_client *client,
                           const struct sgn_msg *msg,
@@ -66,6 +72,10 @@ static void read_answered(struct ord_world *world,
         client->op.output = fact == NULL || fact->dead ? SGN_HISTORY_ABSENT
                                                        : (uint64_t)fact->write + 1;
         world->strong_reads++;
+        if (client->clean && world->written_us[client->key] < client->began_us) {
+            world->clean_reads++;
+            world->clean_fast += is_fast(msg->items);
+        }
     } else if (client->mode == SGN_READ_SESSION) {
         ord_oracle_at_least(
             &world->oracle, client->key, &client->passed, &version, "a session read");
@@ -139,8 +149,6 @@ static void write_answered(struct ord_world *world,
     default: break;
     }
     world->refused++;
-    ord_log(world, "client %zu: write %u: error %d", (size_t)(client - world->clients),
-            client->write, msg->err);
     bool maybe = msg->err == SGN_ERR_UNKNOWN || msg->err == SGN_ERR_TIMEOUT;
     ord_client_retry(world, client, maybe && !client->resolving);
 }
@@ -168,6 +176,12 @@ void ord_client_answer(struct ord_world *world, uint64_t token, const struct sgn
          sgn_version_take(msg->context, &version) != SGN_OK)) {
         ord_violation(&world->oracle, "key %u: an answer without a version", client->key);
     }
+    ord_log(world,
+            "client %zu: error %d, rev %llu, from node %u",
+            (size_t)(client - world->clients),
+            msg->err,
+            (unsigned long long)version.rev,
+            client->node + 1);
     if (client->kind == ORD_OP_LIST) {
         if (msg->err == SGN_OK) {
             ord_list_check(world, client, msg);
@@ -184,7 +198,5 @@ void ord_client_answer(struct ord_world *world, uint64_t token, const struct sgn
         return;
     }
     world->refused++;
-    ord_log(world, "client %zu: read of key %u: error %d", (size_t)(client - world->clients),
-            client->key, msg->err);
     ord_client_retry(world, client, false);
 }

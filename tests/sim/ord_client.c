@@ -12,6 +12,7 @@
 #define CLIENT_ATTEMPTS    5u
 #define RESOLVE_ATTEMPTS   6u
 #define CLIENT_PROCESS_GAP 64u
+#define CLEAN_AFTER_US     20000u /* Then a write is settled, when nothing is broken. */
 
 void ord_key_name(uint32_t key, char *out, size_t cap)
 {
@@ -87,6 +88,7 @@ static void fill(const struct ord_world *world,
     case ORD_OP_READ:
         msg->type = SGN_MSG_GET;
         msg->a = client->mode;
+        msg->flags = SGN_GET_EXPLAIN;
         if (client->mode == SGN_READ_SESSION) {
             sgn_version_put(context, &client->passed);
             msg->context = sgn_sink_bytes(context);
@@ -264,6 +266,8 @@ static void begin(struct ord_world *world, struct ord_event *due)
                         ? (uint32_t)sgn_prng_below(&world->prng, world->options.keys)
                         : UINT32_MAX;
     choose(world, client);
+    client->clean = world->writing[client->key] == 0 &&
+                    world->written_us[client->key] + CLEAN_AFTER_US < world->now_us;
     client->op = (struct sgn_operation){.process = client->process,
                                         .key = (uint64_t)client->key + 1,
                                         .op = SGN_HISTORY_GET,
@@ -271,7 +275,16 @@ static void begin(struct ord_world *world, struct ord_event *due)
                                         .invoke_ns = world->now_us * 1000};
     if (client->kind == ORD_OP_PUT || client->kind == ORD_OP_DEL) {
         begin_write(world, client);
+        world->writing[client->key]++;
+        world->written_us[client->key] = world->now_us;
     }
+    ord_log(world,
+            "client %u: op %d mode %u key %u write %u",
+            due->to,
+            (int)client->kind,
+            client->mode,
+            client->key,
+            client->write);
     ord_client_send(world, due->to);
 }
 
@@ -319,6 +332,10 @@ void ord_client_end(struct ord_world *world, struct ord_client *client)
     uint32_t index = (uint32_t)(client - world->clients);
     bool strong = client->kind == ORD_OP_READ && client->mode == SGN_READ_STRONG;
     client->token = 0;
+    if (!client->again && is_write(client)) {
+        world->writing[client->key]--;
+        world->written_us[client->key] = world->now_us;
+    }
     if (!client->again && (is_write(client) || strong)) {
         client->op.return_ns = world->now_us * 1000;
         bool read_failed = strong && client->op.outcome != SGN_HISTORY_OK;

@@ -116,6 +116,9 @@ static void committed(struct ord_world *world, struct ord_event *done)
     uint32_t count = node->disk.queue_count;
     int err = SGN_OK;
     uint32_t kept = sync_outcome(world, node, &err);
+    if (err != SGN_OK || world->options.verbose > 1) {
+        ord_log(world, "node %u: sync of %u units, error %d, kept %u", node->id, count, err, kept);
+    }
     uint64_t *tokens = malloc((count + 1) * sizeof(tokens[0]));
     SGN_ASSERT(tokens != NULL);
     for (uint32_t i = 0; i < count; i++) {

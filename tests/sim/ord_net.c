@@ -49,6 +49,18 @@ static void deliver(struct ord_world *world, struct ord_event *arrival)
         return;
     }
     world->messages++;
+    if (world->options.verbose > 1) {
+        const struct sgn_msg *msg = arrival->msg;
+        ord_log(world,
+                "  %u -> %u %s %u epoch %u err %d items %zu",
+                arrival->from,
+                arrival->to,
+                sgn_msg_name(msg->type),
+                msg->request,
+                msg->epoch,
+                msg->err,
+                msg->items.count);
+    }
     if (arrival->to >= ORD_NODES_MAX) {
         ord_witness_deliver(world, arrival->to - ORD_NODES_MAX, arrival);
         return;
@@ -56,7 +68,8 @@ static void deliver(struct ord_world *world, struct ord_event *arrival)
     struct sgn_event event = {.node = ord_process_id(world, arrival->from), .msg = *arrival->msg};
     bool one_way = arrival->is_answer || sgn_msg_is_one_way(arrival->msg->type);
     event.type = one_way ? SGN_EV_MESSAGE : SGN_EV_REQUEST;
-    event.token = ORD_PEER_TOKEN | (uint64_t)arrival->from << 40 | arrival->msg->request;
+    event.token = ORD_PEER_TOKEN | (uint64_t)(arrival->from_boot & 0xfffff) << 40 |
+                  (uint64_t)arrival->from << 32 | arrival->msg->request;
     if (!one_way) {
         ord_white_asked(world, arrival->to, arrival->from, arrival->msg);
     }

@@ -46,7 +46,10 @@ static void client_hears(struct ord_world *world, struct ord_event *arrival)
 static void perform_reply(struct ord_world *world, uint32_t index, const struct sgn_effect *effect)
 {
     if ((effect->token & ORD_PEER_TOKEN) != 0) {
-        uint32_t to = (uint32_t)(effect->token >> 40 & 0xff);
+        uint32_t to = (uint32_t)(effect->token >> 32 & 0xff);
+        if ((effect->token >> 40 & 0xfffff) != (ord_process_boot(world, to) & 0xfffff)) {
+            return; /* Its connection ended with it. */
+        }
         struct sgn_msg answer = effect->msg;
         answer.request = (uint32_t)effect->token;
         ord_white_sent(world, index, to, &answer);
@@ -157,7 +160,7 @@ static void *pool_get(struct sgn_pool *pool, size_t bytes)
     struct ord_pool *own = (struct ord_pool *)pool;
     struct ord_world *world = own->world;
     bool refuse =
-        !world->healing && sgn_prng_chance(&world->prng, world->options.fault[ORD_pool_refuse]);
+        !world->healing && !own->starting && sgn_prng_chance(&world->prng, world->options.fault[ORD_pool_refuse]);
     if (refuse || own->in_use + bytes > POOL_BYTES_MAX) {
         return NULL;
     }
@@ -226,7 +229,7 @@ void ord_node_start(struct ord_world *world, uint32_t index)
     node->commit_scheduled = node->flush_scheduled = false;
     node->map_version = 0;
     node->disk.failed = false;
-    node->pool = (struct ord_pool){.pool = {pool_get, pool_put}, .world = world};
+    node->pool = (struct ord_pool){.pool = {pool_get, pool_put}, .world = world, .starting = true};
     node->memory = calloc(1, sgn_engine_bytes(&world->ring) + 16);
     SGN_ASSERT(node->memory != NULL);
     struct sgn_engine_options options = {.node = node->id,
@@ -244,6 +247,7 @@ void ord_node_start(struct ord_world *world, uint32_t index)
     node->engine = sgn_engine_init(
         node->memory, &world->ring, &node->pool.pool, &options, world->now_us / 1000);
     restore(world, node);
+    node->pool.starting = false;
     after_step(world, index);
     (void)ord_schedule_at(world, index, 1000, tick);
     ord_log(world, "node %u starts, incarnation %u", node->id, node->incarnation);
@@ -254,9 +258,6 @@ void ord_node_stop(struct ord_world *world, uint32_t index, bool clean)
     struct ord_node *node = &world->nodes[index];
     SGN_ASSERT(node->up);
     ord_log(world, "node %u stops%s", node->id, clean ? "" : " for want of power");
-    struct sgn_engine_counts counts;
-    sgn_engine_counts(node->engine, &counts);
-    node->fast_reads += counts.reads_fast;
     if (clean) {
         sim_disk_commit(&node->disk, node->disk.queue_count);
     } else {

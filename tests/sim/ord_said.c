@@ -58,9 +58,14 @@ static void said_accepted(struct ord_world *world, uint32_t node, const struct o
     struct sgn_ballot held = held_ballot(world, node, ask->key);
     if (sgn_ballot_compare(&held, &ask->ballot) < 0 && !ord_white_rotten(world, node, ask->key)) {
         ord_violation(&world->oracle,
-                      "3.1.5: node %u says it accepted key %u and its disk does not hold it",
+                      "3.1.5: node %u says it accepted key %u, ballot %llu.%u.%u.%u, and its disk "
+                      "does not hold it",
                       world->nodes[node].id,
-                      ask->key);
+                      ask->key,
+                      (unsigned long long)ask->ballot.hlc,
+                      ask->ballot.node,
+                      ask->ballot.incarnation,
+                      ask->ballot.step);
     }
     /* Unless it had accepted before it promised, told so with the promise, and is durable now. */
     struct ord_promise *promise = &world->white.promised[node][ask->key];

@@ -120,6 +120,11 @@ struct ord_ballot_seen *ord_white_record(struct ord_world *world,
     if (seen->digest == 0) {
         seen->digest = digest;
         seen->version = record.version;
+        for (uint32_t i = 0; i < record.op_count; i++) {
+            if (record.ops[i].version.rev != 0) {
+                seen->ops[seen->op_count++] = record.ops[i].version;
+            }
+        }
         ord_oracle_propose(
             &world->oracle, key, &record.version, maker_of(&record), sgn_ordered_is_dead(&record));
     }
@@ -255,6 +260,17 @@ void ord_white_durable(struct ord_world *world,
         ord_white_record(world, key, sgn_bytes_of(raw + 8, write->value.count - 8));
     const struct sgn_line *line =
         ord_white_line(&world->white, ord_key_partition(world, key), version);
+    if (seen != NULL && world->options.verbose > 1) {
+        ord_log(world,
+                "node %u holds key %u rev %llu, ballot %llu.%u.%u.%u",
+                node + 1,
+                key,
+                (unsigned long long)seen->version.rev,
+                (unsigned long long)seen->ballot.hlc,
+                seen->ballot.node,
+                seen->ballot.incarnation,
+                seen->ballot.step);
+    }
     if (seen != NULL && line != NULL) {
         ord_white_votes(seen, line->epoch)->accepted |= UINT32_C(1) << node;
     }
@@ -326,6 +342,17 @@ static int lacks(const struct ord_world *world,
     return LACKS_NOTHING;
 }
 
+/* Whether choosing the record makes the version a part of the chain: it is its own, or one that it
+ * was built on (a round builds on what it finds accepted, chosen or not). */
+static bool carries(const struct ord_ballot_seen *seen, const struct sgn_version *version)
+{
+    bool found = sgn_version_equal(&seen->version, version);
+    for (uint32_t i = 0; i < seen->op_count && !found; i++) {
+        found = sgn_version_equal(&seen->ops[i], version);
+    }
+    return seen->digest != 0 && found;
+}
+
 void ord_white_exposed(struct ord_world *world,
                        uint32_t node,
                        uint32_t key,
@@ -346,7 +373,7 @@ void ord_white_exposed(struct ord_world *world,
     for (uint32_t i = world->white.first_of_key[key]; i != 0;) {
         struct ord_ballot_seen *seen = &world->white.ballots[i - 1];
         i = seen->next_of_key;
-        if (seen->digest == 0 || !sgn_version_equal(&seen->version, version)) {
+        if (!carries(seen, version)) {
             continue;
         }
         for (uint32_t v = 0; v < seen->vote_count; v++) {
@@ -354,6 +381,15 @@ void ord_white_exposed(struct ord_world *world,
             const struct sgn_line *line = ord_white_line(&world->white, partition, votes->epoch);
             bool own_vote =
                 votes->epoch == own_epoch && sgn_ballot_compare(&held, &seen->ballot) == 0;
+            ord_log(world,
+                    "  ballot %llu.%u.%u.%u epoch %u: accepted %x, marked %x",
+                    (unsigned long long)seen->ballot.hlc,
+                    seen->ballot.node,
+                    seen->ballot.incarnation,
+                    seen->ballot.step,
+                    votes->epoch,
+                    votes->accepted | (own_vote ? UINT32_C(1) << node : 0),
+                    votes->marked);
             int lack = line == NULL || line->epoch != votes->epoch
                            ? LACKS_ACCEPTS
                            : lacks(world,

@@ -36,6 +36,8 @@ struct ord_ballot_seen {
     struct sgn_ballot ballot;
     struct sgn_version version;
     uint64_t digest; /* Of the record's bytes; 0: only marked so far. */
+    struct sgn_version ops[SGN_ORDERED_OPS_MAX]; /* Versions below it that its ops name. */
+    uint32_t op_count;
     struct ord_votes *votes;
     uint32_t vote_count, vote_cap;
     uint32_t chain;    /* Next of the same hash slot, + 1. */
