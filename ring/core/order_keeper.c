@@ -12,6 +12,7 @@
 #define PATIENCE_MS_MAX  10000u
 #define FUTILE_MS        500u /* The rules allowed no change: not looked at again before. */
 #define PRUNE_MS         1000u
+#define ORPHAN_MS        10000u /* Between two epochs made for an orphan mark. */
 #define CATCH_UP_MS      60000u /* Without a seat finished in that time the node is out again. */
 #define STEADY_MS_MIN    1000u  /* A node back must be alive for so long, */
 #define STEADY_MS_FLAP   2000u  /* one that flaps twice as long each time. */
@@ -203,11 +204,17 @@ static uint32_t prune(struct sgn_engine *engine, struct sgn_map *next)
     return before - weight(next);
 }
 
+/* The line's set is, or in a joint epoch will be, the one asked for. */
 static bool is_set(const struct sgn_line *line, const struct sgn_map_move *move)
 {
-    bool same = !line->joint && line->seat_count == move->count;
+    uint32_t members = 0;
+    for (uint32_t i = 0; i < line->seat_count; i++) {
+        members += (line->seats[i].sets & SGN_SET_NEW) != 0;
+    }
+    bool same = members == move->count;
     for (uint32_t i = 0; same && i < move->count; i++) {
-        same = sgn_line_seat(line, move->nodes[i]) >= 0;
+        int seat = sgn_line_seat(line, move->nodes[i]);
+        same = seat >= 0 && (line->seats[seat].sets & SGN_SET_NEW) != 0;
     }
     return same;
 }
@@ -223,7 +230,7 @@ static bool moves_wish(struct sgn_engine *engine, bool *own)
     if (move->count > 0) {
         const struct sgn_line *line = &map->lines[move->partition];
         if (is_set(line, move)) {
-            move->count = 0; /* Done. */
+            move->count = 0; /* Begun; its end follows by itself. */
         } else if (!line->joint) {
             any = *own = true;
         }
@@ -276,6 +283,19 @@ bool sgn_engine_move(struct sgn_engine *engine,
     return true;
 }
 
+/* 4.3: an orphan mark that no replica can resolve goes with the epoch. */
+static uint32_t orphans_change(struct sgn_engine *engine, struct sgn_map *next)
+{
+    struct sgn_order *order = &engine->order;
+    if (order->relist_wanted == 0) {
+        return 0;
+    }
+    uint32_t partition = order->relist_wanted - 1;
+    order->relist_wanted = 0;
+    order->orphan_due_ms = engine->now_ms + ORPHAN_MS;
+    return sgn_map_relist(next, partition) ? 1 : 0;
+}
+
 /* --- keeping ---------------------------------------------------------------------------------- */
 
 static uint64_t patience(const struct sgn_engine *engine)
@@ -300,6 +320,7 @@ static void make(struct sgn_engine *engine)
     changes += seats_change(engine, next);
     changes += sgn_fleet_change(engine, next);
     changes += moves_change(engine, next);
+    changes += orphans_change(engine, next);
     if (changes == 0) {
         work->make_due_ms = engine->now_ms + FUTILE_MS;
         work->wish_since_ms = 0;
@@ -323,7 +344,10 @@ void sgn_keeper_now(struct sgn_engine *engine)
         bool seats = seats_wish(engine, &own);
         bool moves = moves_wish(engine, &own);
         bool fleet = sgn_fleet_wishes(engine);
-        wished = prune_wish(engine) || seats || moves || fleet;
+        bool orphan = engine->order.relist_wanted != 0 &&
+                      engine->now_ms >= engine->order.orphan_due_ms;
+        own = own || orphan; /* Only the witness's first replica is told of it. */
+        wished = prune_wish(engine) || seats || moves || fleet || orphan;
     }
     if (!wished) {
         work->wish_since_ms = 0;
