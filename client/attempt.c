@@ -178,7 +178,7 @@ static bool knows_enough(struct sgn_request *request)
     bool wants_stamp = sgn_op_is_change(request->op) && request->stamp == 0;
     bool wants_shape = client->shape == NULL && request->pinned == 0 && sgn_op_has_key(request->op);
     if (wants_stamp) {
-        request->stamp = atomic_load_explicit(&client->session, memory_order_relaxed);
+        request->stamp = sgn_clock_time(client, sgn_now_ns());
         wants_stamp = request->stamp == 0;
         client->stamp_wanted = client->stamp_wanted || wants_stamp;
     }
@@ -307,17 +307,6 @@ static void notice_epoch(struct sgn_client *client, const struct sgn_msg *msg)
     }
 }
 
-static void notice_stamp(struct sgn_client *client, uint64_t stamp)
-{
-    uint_fast64_t seen = atomic_load_explicit(&client->session, memory_order_relaxed);
-    if (stamp != 0 && client->stamp_wanted) {
-        client->stamp_wanted = false;
-        client->pump_wanted = true;
-    }
-    while (stamp > seen && !atomic_compare_exchange_weak(&client->session, &seen, stamp)) {
-    }
-}
-
 void sgn_attempt_answer(struct sgn_link *link, const struct sgn_msg *msg)
 {
     struct sgn_client *client = link->client;
@@ -330,7 +319,7 @@ void sgn_attempt_answer(struct sgn_link *link, const struct sgn_msg *msg)
     struct sgn_request *request = link->slots[index].request;
     uint32_t which = link->slots[index].attempt;
     attempt_release(&request->attempts[which]);
-    notice_stamp(client, msg->stamp);
+    sgn_clock_notice(client, msg->stamp);
     int err = msg->err > 0 || strcmp(sgn_err_name(msg->err), "SGN_ERR_UNLISTED") == 0
                   ? SGN_ERR_PROTOCOL
                   : msg->err;

@@ -271,6 +271,8 @@ struct sgn_client {
     uint32_t heap_count, heap_cap;
     uint32_t hedge_credit; /* Hundredths of a hedge. */
     bool stamp_wanted;     /* A write waits until some node has told the ring's time. */
+    uint64_t clock_stamp;  /* The ring's time when ... */
+    uint64_t clock_ns;     /* ... it was this; 0: not told yet. */
     bool pump_wanted;
 };
 
@@ -356,6 +358,14 @@ void sgn_attempt_wake(struct sgn_request *request, uint64_t now_ns);
 /* A dial came to nothing: what waits for that node alone may have to be given up. */
 void sgn_attempt_dial_failed(struct sgn_client *client, const struct sgn_node *node);
 void sgn_attempt_finish(struct sgn_request *request, int err);
+
+/* clock.c */
+/* What a node's clock says by now, from what one said last; 0 before that. A write with an old
+ * stamp would be at or below the ops_floor of a busy key at once (3.5). That it is an estimate
+ * harms nobody: the same one goes with every try, and nodes refuse what is far ahead. */
+uint64_t sgn_clock_time(const struct sgn_client *client, uint64_t now_ns);
+/* A node has answered with this stamp; 0: it told none. */
+void sgn_clock_notice(struct sgn_client *client, uint64_t stamp);
 
 /* message.c */
 bool sgn_op_is_write(enum sgn_op op);

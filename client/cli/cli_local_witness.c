@@ -1,6 +1,7 @@
 /* client/cli/cli_local_witness.c - the witnesses of a ring on this machine. The ring numbers them,
  * so each is first made a member by its address and then started with the number it got. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -136,7 +137,12 @@ static bool make_member(const struct local *local, struct sgn_request *request, 
     if (id == 0) {
         return false;
     }
-    return strtoul(known, NULL, 10) == id || write_conf(local, number, id, address);
+    if (strtoul(known, NULL, 10) == id) {
+        return true;
+    }
+    /* One that was dropped meanwhile and may still run, under the number it had. */
+    (void)local_node_stop(local, LOCAL_WITNESS + number, SIGTERM);
+    return write_conf(local, number, id, address);
 }
 
 static bool is_heard(const struct sgn_request *request,

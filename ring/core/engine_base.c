@@ -99,7 +99,7 @@ void sgn_fx_reply(struct sgn_engine *engine, uint64_t token, struct sgn_msg msg)
     effect->msg.epoch = engine->ring->epoch;
     if (msg.type == SGN_MSG_RESULT) {
         effect->msg.node = engine->options.node;
-        effect->msg.stamp = engine->hlc.last;
+        effect->msg.stamp = sgn_engine_stamp(engine);
         if (msg.err != SGN_OK && msg.text.count == 0) {
             effect->msg.text = sgn_bytes_str(sgn_err_text(msg.err));
         }

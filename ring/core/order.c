@@ -151,5 +151,8 @@ bool sgn_engine_wants_flush(const struct sgn_engine *engine)
 
 uint64_t sgn_engine_stamp(const struct sgn_engine *engine)
 {
-    return engine->hlc.last;
+    /* Chained rounds (3.2) issue no new hlc. A client whose stamps stood still with it would soon
+     * be at or below the ops_floor of a busy key, and hear only "unknown" (3.5). */
+    uint64_t wall = sgn_hlc_of_ms(engine->wall_ms);
+    return wall > engine->hlc.last ? wall : engine->hlc.last;
 }

@@ -189,7 +189,7 @@ expect "the same files" 0 "" diff -r "$work/tree" "$work/out/tree"
 expect "export jsonl" 0 "" "$cli" export default/ "$work/dump.jsonl"
 expect "bucket for the dump" 0 "" "$cli" bucket create copy
 expect "import jsonl" 0 "stored" "$cli" import "$work/dump.jsonl" --format jsonl --bucket copy
-"$cli" export copy/ "$work/dump2.jsonl" --quiet
+"$cli" --read strong export copy/ "$work/dump2.jsonl" --quiet
 same "jsonl there and back" "$work/dump.jsonl" "$work/dump2.jsonl"
 printf 'not json\n{"key":"k"}\n' >"$work/bad.jsonl"
 printf '{"key_base64":"!!!!","value":"x"}\n' >"$work/bad64.jsonl"
@@ -227,10 +227,10 @@ expect "no such node" 2 "nodes 1 to 3" "$cli" local kill 7 --dir "$work/ring"
 # --- one form for programs ------------------------------------------------------------------------
 expect "bucket for the forms" 0 "" "$cli" bucket create forms
 valid "json put" "$cli" -o json put forms/a 1
-valid "json get" "$cli" -o json get forms/a
-valid "json get --all" "$cli" -o json get forms/a --all
-valid "json stat" "$cli" -o json stat forms/a
-valid "json list" "$cli" -o json list forms/
+valid "json get" "$cli" -o json --read strong get forms/a
+valid "json get --all" "$cli" -o json --read strong get forms/a --all
+valid "json stat" "$cli" -o json --read strong stat forms/a
+valid "json list" "$cli" -o json --read strong list forms/
 valid "json locate" "$cli" -o json locate forms/a
 valid "json import" "$cli" -o json import "$work/page" --bucket forms
 valid "json export" "$cli" -o json export forms/ "$work/forms.jsonl"
@@ -256,7 +256,7 @@ for i in {1..20}; do
     "$cli" put "forms/d$i" v
     "$cli" del "forms/d$i"
 done
-"$cli" list forms/d >"$work/left"
+"$cli" --read strong list forms/d >"$work/left"
 same "all deleted" "$work/left" /dev/null
 expect "del of nothing" 0 "nothing to delete" "$cli" del forms/never
 

@@ -120,6 +120,9 @@ expect "fence" 0 "" "$cli" ring force-fence --yes
 settles "one node of three lost" "five" "$cli" get b/k --read strong
 "$cli" local kill 3 --dir "$work/ring"
 began=$SECONDS
+for i in 1 2 3; do
+    "$cli" local kill "w$i" --dir "$work/ring"
+done
 expect "strong read refused" 7 "" "$cli" --timeout 2s get b/k --read strong
 expect "eventual read serves" 0 "" "$cli" get b/k
 expect "write refused or unknown" 0 "" bash -c \
