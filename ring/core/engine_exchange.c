@@ -118,10 +118,8 @@ static bool exchange_begin(struct sgn_engine *engine,
         return false;
     }
     op->replied = true;
-    op->u.exchange = (struct sgn_op_exchange){.peer = peer,
-                                              .parent = SGN_NONE,
-                                              .ordered = ordered,
-                                              .floor = sgn_dirty_floor(engine)};
+    op->u.exchange = (struct sgn_op_exchange){
+        .peer = peer, .parent = SGN_NONE, .ordered = ordered, .floor = sgn_dirty_floor(engine)};
     if (parent != NULL) {
         op->u.exchange.parent = sgn_op_index(engine, parent);
         op->u.exchange.parent_generation = parent->generation;

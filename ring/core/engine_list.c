@@ -155,17 +155,18 @@ static void list_ask(struct sgn_engine *engine, struct sgn_op *op)
         node->sent_ms = engine->now_ms;
         if (node->id != engine->options.node) {
             node->state = LIST_WAITING;
-            sgn_fx_send(engine,
-                        node->id,
-                        op,
-                        (struct sgn_msg){.type = SGN_MSG_REPL_LIST,
-                                         .bucket = op->bucket,
-                                         .key = list->prefix,
-                                         .after = sgn_list_after(op),
-                                         .n = list->limit,
-                                         .items = bitmap,
-                                         .a = ordered && list->strong ? sgn_page_epochs(engine, bitmap) : 0,
-                                         .flags = list->mode == LIST_CHECKED ? SGN_LIST_CHECK : 0});
+            sgn_fx_send(
+                engine,
+                node->id,
+                op,
+                (struct sgn_msg){.type = SGN_MSG_REPL_LIST,
+                                 .bucket = op->bucket,
+                                 .key = list->prefix,
+                                 .after = sgn_list_after(op),
+                                 .n = list->limit,
+                                 .items = bitmap,
+                                 .a = ordered && list->strong ? sgn_page_epochs(engine, bitmap) : 0,
+                                 .flags = list->mode == LIST_CHECKED ? SGN_LIST_CHECK : 0});
         } else if (!ordered) {
             node->state = LIST_WAITING;
             sgn_list_scan(engine, op, sgn_list_after(op), list->limit, bitmap);

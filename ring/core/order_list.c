@@ -161,7 +161,8 @@ static void key_next(struct sgn_engine *engine, struct sgn_op *op)
 /* False: there is no room now. */
 static bool key_begin(struct sgn_engine *engine, const struct sgn_op *list, struct sgn_bytes key)
 {
-    const struct list_doubt *doubts = (const struct list_doubt *)(const void *)list->list->doubts->bytes;
+    const struct list_doubt *doubts =
+        (const struct list_doubt *)(const void *)list->list->doubts->bytes;
     struct sgn_bytes none = sgn_bytes_of(NULL, 0);
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_LIST_KEY, SGN_FOR_BACKGROUND);
     if (op == NULL || !sgn_op_copy(engine, op, list->bucket, key, none, none)) {
@@ -181,7 +182,10 @@ static bool key_begin(struct sgn_engine *engine, const struct sgn_op *list, stru
     return true;
 }
 
-static void key_end(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_version *version, uint64_t body_bytes)
+static void key_end(struct sgn_engine *engine,
+                    struct sgn_op *op,
+                    const struct sgn_version *version,
+                    uint64_t body_bytes)
 {
     struct sgn_op_list_key key = op->u.list_key;
     struct sgn_op *parent = sgn_op_at(engine, key.parent, key.parent_generation);
@@ -189,8 +193,7 @@ static void key_end(struct sgn_engine *engine, struct sgn_op *op, const struct s
     if (parent == NULL || parent->list == NULL) {
         return;
     }
-    struct list_doubt *doubt =
-        (struct list_doubt *)(void *)parent->list->doubts->bytes + key.index;
+    struct list_doubt *doubt = (struct list_doubt *)(void *)parent->list->doubts->bytes + key.index;
     struct sgn_sink row = sgn_sink_of(doubt->row, sizeof(doubt->row));
     doubt->state = version != NULL ? 1 : 2;
     if (version != NULL) {
@@ -201,7 +204,9 @@ static void key_end(struct sgn_engine *engine, struct sgn_op *op, const struct s
     sgn_list_doubts(engine, parent);
 }
 
-void sgn_list_key_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
+void sgn_list_key_answer(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event)
 {
     const struct sgn_msg *msg = &event->msg;
     struct sgn_version version;
@@ -224,8 +229,8 @@ void sgn_list_key_answer(struct sgn_engine *engine, struct sgn_op *op, const str
 static void key_local(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_list_key *key = &op->u.list_key;
-    struct sgn_cell *cell = sgn_cell_find(
-        engine, sgn_key_hash_of(op->full_key, engine->order.map.hash_seed));
+    struct sgn_cell *cell =
+        sgn_cell_find(engine, sgn_key_hash_of(op->full_key, engine->order.map.hash_seed));
     struct sgn_ordered record;
     bool ready = cell != NULL && cell->state == SGN_CELL_READY && !cell->doubtful &&
                  !cell->corrupt && !sgn_cell_pending(cell) &&

@@ -60,8 +60,7 @@ static enum sgn_err page_may(struct sgn_engine *engine, const struct sgn_op *op)
         const struct sgn_line *line = sgn_order_line(engine, i);
         int seat = bit_of(op->value, i) ? sgn_own_seat(engine, line) : 0;
         bool in_sync = seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC;
-        if (seat < 0 ||
-            (page->check && bit_of(op->value, i) && !in_sync && !SGN_MUTANT(15))) {
+        if (seat < 0 || (page->check && bit_of(op->value, i) && !in_sync && !SGN_MUTANT(15))) {
             return SGN_ERR_STALE;
         }
     }
@@ -192,13 +191,13 @@ bool sgn_page_own(struct sgn_engine *engine, struct sgn_op *list, struct sgn_byt
         return false;
     }
     op->replied = true;
-    op->u.page = (struct sgn_op_page){
-        .ordered = true,
-        .check = list->list->mode == LIST_CHECKED,
-        .parent = sgn_op_index(engine, list),
-        .parent_generation = list->generation,
-        .limit = list->list->limit,
-        .epochs = list->list->strong ? sgn_page_epochs(engine, bitmap) : 0};
+    op->u.page =
+        (struct sgn_op_page){.ordered = true,
+                             .check = list->list->mode == LIST_CHECKED,
+                             .parent = sgn_op_index(engine, list),
+                             .parent_generation = list->generation,
+                             .limit = list->list->limit,
+                             .epochs = list->list->strong ? sgn_page_epochs(engine, bitmap) : 0};
     if (!page_start(engine, op, list->bucket, list->key, bitmap, sgn_list_after(list))) {
         sgn_op_free(engine, op);
         return false;
@@ -209,7 +208,9 @@ bool sgn_page_own(struct sgn_engine *engine, struct sgn_op *list, struct sgn_byt
 /* --- marks ------------------------------------------------------------------------------------ */
 
 /* False: one of them is of a key that this replica cannot name. */
-static bool marks_take(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_witness_tell *tell)
+static bool marks_take(struct sgn_engine *engine,
+                       struct sgn_op *op,
+                       const struct sgn_witness_tell *tell)
 {
     struct sgn_op_page *page = &op->u.page;
     struct sgn_cursor cursor = sgn_cursor_of(tell->marks);
@@ -341,11 +342,11 @@ static void item_make(struct sgn_engine *engine,
     const struct sgn_dirty *entry = sgn_dirty_find(engine, key);
     struct sgn_ordered scanned;
     const uint8_t *raw = stored.ptr;
-    bool good = stored.count > SGN_CELL_PREFIX &&
-                sgn_ordered_decode(
-                    sgn_bytes_of(raw + SGN_CELL_PREFIX, stored.count - SGN_CELL_PREFIX),
-                    false,
-                    &scanned) == SGN_OK;
+    bool good =
+        stored.count > SGN_CELL_PREFIX &&
+        sgn_ordered_decode(sgn_bytes_of(raw + SGN_CELL_PREFIX, stored.count - SGN_CELL_PREFIX),
+                           false,
+                           &scanned) == SGN_OK;
     *item = (struct sgn_list_item){.flags = 0};
     if (good && SGN_MUTANT(18)) {
         item->accepted = scanned.ballot;

@@ -146,7 +146,9 @@ void sim_disk_queue_drop(struct sim_disk *disk)
 
 void sim_disk_power_cut(struct sim_disk *disk, struct sgn_prng *prng)
 {
-    sim_disk_commit(disk, (uint32_t)sgn_prng_below(prng, disk->queue_count + 1));
+    if (!disk->failed) { /* A store that failed takes no more writes. */
+        sim_disk_commit(disk, (uint32_t)sgn_prng_below(prng, disk->queue_count + 1));
+    }
     sim_disk_queue_drop(disk);
     disk->failed = false;
 }
