@@ -92,6 +92,16 @@ static void test_first_stamp(void)
     struct sgn_request *request = sgn_request_create(client);
     CHECK_ERR(put_if(request, "first", "v", BLIND, NULL), SGN_OK); /* The nodes check it. */
     CHECK(atomic_load(&mute_stamps) == 0);
+
+    /* Each write has the time of its own beginning, also when nodes keep telling the same. */
+    fake_seen_clear();
+    CHECK_ERR(put_if(request, "first", "v", BLIND, NULL), SGN_OK);
+    (void)poll(NULL, 0, 20);
+    CHECK_ERR(put_if(request, "first", "w", BLIND, NULL), SGN_OK);
+    pthread_mutex_lock(&fake_seen_mutex);
+    uint64_t apart = fake_seen[1].stamp - fake_seen[0].stamp;
+    CHECK(fake_seen_count == 2 && apart >= UINT64_C(19) << 16 && apart < UINT64_C(900) << 16);
+    pthread_mutex_unlock(&fake_seen_mutex);
     sgn_request_destroy(request);
     sgn_client_destroy(client);
 
