@@ -426,6 +426,7 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
                     cell->digest,
                     op->result_digest);
     cell->digest = op->result_digest;
+    sgn_dirty_durable(engine, cell->hash, sgn_get_uint(op->result->bytes, SGN_CELL_PREFIX));
     if (sgn_ballot_compare(&op->u.cell.ballot, &cell->durable) > 0) {
         cell->durable = op->u.cell.ballot;
     }

@@ -42,17 +42,25 @@ static void sequence_unlink(struct sgn_engine *engine, struct sgn_dirty *entry)
     order->dirty_restored -= entry->sequence < order->first_sequence;
 }
 
+/* Sorted by sequence number; a number is at most as many places from the end as stores are under
+ * way. */
 static void sequence_link(struct sgn_engine *engine, struct sgn_dirty *entry, uint64_t sequence)
 {
     struct sgn_order *order = &engine->order;
     uint32_t index = (uint32_t)(entry - order->dirty) + 1;
-    struct sgn_dirty *newest = dirty_at(engine, order->dirty_newest);
+    struct sgn_dirty *older = dirty_at(engine, order->dirty_newest);
+    struct sgn_dirty *newer = NULL;
+    bool restoring = sequence < order->first_sequence; /* These wait as a whole: no order. */
+    while (!restoring && older != NULL && older->sequence > sequence) {
+        newer = older;
+        older = dirty_at(engine, older->older);
+    }
     entry->sequence = sequence;
-    entry->older = order->dirty_newest;
-    entry->newer = 0;
-    *(newest != NULL ? &newest->newer : &order->dirty_oldest) = index;
-    order->dirty_newest = index;
-    order->dirty_restored += sequence < order->first_sequence;
+    entry->older = older != NULL ? (uint32_t)(older - order->dirty) + 1 : 0;
+    entry->newer = newer != NULL ? (uint32_t)(newer - order->dirty) + 1 : 0;
+    *(older != NULL ? &older->newer : &order->dirty_oldest) = index;
+    *(newer != NULL ? &newer->older : &order->dirty_newest) = index;
+    order->dirty_restored += restoring;
 }
 
 static struct sgn_dirty *dirty_make(struct sgn_engine *engine,
@@ -94,18 +102,28 @@ void sgn_dirty_accept(struct sgn_engine *engine,
 {
     struct sgn_order *order = &engine->order;
     struct sgn_dirty *entry = sgn_dirty_find(engine, key);
-    if (entry != NULL) {
-        sequence_unlink(engine, entry);
-        order->pending_count -= entry->pending;
-    } else {
+    if (entry == NULL) {
         entry = dirty_make(engine, key, partition);
+        sequence_link(engine, entry, sequence);
+    } else {
+        /* It keeps its number until the new record is durable: should the store refuse that one, what
+         * lies on the disk is the old one, and must stay above the watermark. */
+        order->pending_count -= entry->pending;
     }
-    sequence_link(engine, entry, sequence);
     entry->ballot = *ballot;
     entry->pending = pending;
     entry->tries = 0;
     entry->since_ms = (uint32_t)engine->now_ms;
     order->pending_count += pending;
+}
+
+void sgn_dirty_durable(struct sgn_engine *engine, struct sgn_key_hash key, uint64_t sequence)
+{
+    struct sgn_dirty *entry = sgn_dirty_find(engine, key);
+    if (entry != NULL && sequence > entry->sequence) {
+        sequence_unlink(engine, entry);
+        sequence_link(engine, entry, sequence);
+    }
 }
 
 void sgn_dirty_committed(struct sgn_engine *engine, struct sgn_dirty *entry)

@@ -83,6 +83,8 @@ void sgn_dirty_accept(struct sgn_engine *engine,
                       const struct sgn_ballot *ballot,
                       uint64_t sequence,
                       bool pending);
+/* The accept with that number is durable. */
+void sgn_dirty_durable(struct sgn_engine *engine, struct sgn_key_hash key, uint64_t sequence);
 void sgn_dirty_committed(struct sgn_engine *engine, struct sgn_dirty *entry);
 void sgn_dirty_drop(struct sgn_engine *engine, struct sgn_dirty *entry);
 void sgn_dirty_restore(struct sgn_engine *engine,
