@@ -236,6 +236,8 @@ void ord_node_start(struct ord_world *world, uint32_t index);
 void ord_node_stop(struct ord_world *world, uint32_t index, bool clean);
 void ord_disk_load(struct ord_world *world, uint32_t index, const struct sgn_effect *effect);
 void ord_disk_scan(struct ord_world *world, uint32_t index, const struct sgn_effect *effect);
+/* What waits for its sync is kept in part, or whole if the stop is clean. */
+void ord_disk_stop(struct ord_world *world, uint32_t index, bool clean);
 void ord_disk_store(struct ord_world *world, uint32_t index, const struct sgn_effect *effect);
 
 /* ord_witness.c */

@@ -8,6 +8,7 @@
 #include "tests/sim/ord.h"
 
 #define CLIENT_START_US    1200000u
+#define CLIENT_CALM_US     3000000u /* Without faults: when the fleet has come into its epochs. */
 #define CLIENT_WORK_US     60000000u /* Then no new operation is begun. */
 #define CLIENT_ATTEMPTS    5u
 #define RESOLVE_ATTEMPTS   6u
@@ -364,7 +365,8 @@ void ord_clients_begin(struct ord_world *world)
     for (uint32_t i = 0; i < world->options.clients; i++) {
         world->clients[i].process = i + 1;
         world->clients[i].busy = true;
-        ord_schedule(world, CLIENT_START_US + i * 1000, begin)->to = i;
+        uint64_t start = world->options.fault_free ? CLIENT_CALM_US : CLIENT_START_US;
+        ord_schedule(world, start + i * 1000, begin)->to = i;
     }
 }
 

@@ -109,6 +109,33 @@ static uint32_t sync_outcome(struct ord_world *world, struct ord_node *node, int
     return count;
 }
 
+/* The first units of the queue reach the plate. */
+static void keep(struct ord_world *world, uint32_t index, uint32_t count)
+{
+    struct sim_disk *disk = &world->nodes[index].disk;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sim_unit *unit = &disk->queue[i];
+        for (uint32_t w = 0; w < unit->write_count; w++) {
+            ord_white_durable(world, index, (uint32_t)unit->note, &unit->writes[w]);
+        }
+    }
+    sim_disk_commit(disk, count);
+}
+
+void ord_disk_stop(struct ord_world *world, uint32_t index, bool clean)
+{
+    struct sim_disk *disk = &world->nodes[index].disk;
+    uint32_t count = disk->queue_count;
+    if (disk->failed || disk->full) {
+        count = 0; /* A store that failed takes no more writes. */
+    } else if (!clean) {
+        count = (uint32_t)sgn_prng_below(&world->prng, (uint64_t)count + 1);
+    }
+    keep(world, index, count);
+    sim_disk_queue_drop(disk);
+    disk->failed = false;
+}
+
 static void committed(struct ord_world *world, struct ord_event *done)
 {
     struct ord_node *node = &world->nodes[done->to];
@@ -122,13 +149,9 @@ static void committed(struct ord_world *world, struct ord_event *done)
     uint64_t *tokens = malloc((count + 1) * sizeof(tokens[0]));
     SGN_ASSERT(tokens != NULL);
     for (uint32_t i = 0; i < count; i++) {
-        const struct sim_unit *unit = &node->disk.queue[i];
-        tokens[i] = unit->token;
-        for (uint32_t w = 0; w < unit->write_count && i < kept; w++) {
-            ord_white_durable(world, done->to, (uint32_t)unit->note, &unit->writes[w]);
-        }
+        tokens[i] = node->disk.queue[i].token;
     }
-    sim_disk_commit(&node->disk, kept);
+    keep(world, done->to, kept);
     sim_disk_queue_drop(&node->disk);
     uint32_t boot = node->boot;
     for (uint32_t i = 0; i < count && node->up && node->boot == boot; i++) {

@@ -258,11 +258,7 @@ void ord_node_stop(struct ord_world *world, uint32_t index, bool clean)
     struct ord_node *node = &world->nodes[index];
     SGN_ASSERT(node->up);
     ord_log(world, "node %u stops%s", node->id, clean ? "" : " for want of power");
-    if (clean) {
-        sim_disk_commit(&node->disk, node->disk.queue_count);
-    } else {
-        sim_disk_power_cut(&node->disk, &world->prng);
-    }
+    ord_disk_stop(world, index, clean);
     sgn_engine_clear(node->engine);
     if (node->pool.in_use != 0) {
         ord_violation(&world->oracle,

@@ -251,6 +251,16 @@ void ord_white_durable(struct ord_world *world,
                        uint32_t version,
                        const struct sgn_store_write *write)
 {
+    if (write->family == SGN_FAMILY_META && world->options.verbose > 1) {
+        ord_log(world,
+                "node %u stores %.*s %llu",
+                node + 1,
+                (int)write->key.count,
+                (const char *)write->key.ptr,
+                write->value.count == 8
+                    ? (unsigned long long)sgn_get_uint(write->value.ptr, 8)
+                    : 0ULL);
+    }
     uint32_t key = write->family == SGN_FAMILY_DATA ? ord_key_number(write->key) : UINT32_MAX;
     if (key == UINT32_MAX || write->is_delete || write->value.count < 8) {
         return;
@@ -262,9 +272,10 @@ void ord_white_durable(struct ord_world *world,
         ord_white_line(&world->white, ord_key_partition(world, key), version);
     if (seen != NULL && world->options.verbose > 1) {
         ord_log(world,
-                "node %u holds key %u rev %llu, ballot %llu.%u.%u.%u",
+                "node %u holds key %u sequence %llu rev %llu, ballot %llu.%u.%u.%u",
                 node + 1,
                 key,
+                (unsigned long long)sgn_get_uint(raw, 8),
                 (unsigned long long)seen->version.rev,
                 (unsigned long long)seen->ballot.hlc,
                 seen->ballot.node,
