@@ -232,7 +232,7 @@ bool sgn_procs_start(struct sgn_procs *procs, uint32_t number, struct sgn_why *w
     path_of(procs, number, "conf", config);
     path_of(procs, number, "log", log);
     path_of(procs, number, "ready", ready);
-    (void)snprintf(id, sizeof(id), "%u", number - procs->node_count);
+    (void)snprintf(id, sizeof(id), "%u", proc->id);
     (void)snprintf(at, sizeof(at), "127.0.0.1:%u", proc->port);
     char *node_arguments[] = {procs->node_program, "--config", config, NULL};
     char *witness_arguments[] = {procs->witness_program,

@@ -18,7 +18,8 @@
 #define SGN_PROCS_DISK_MIB  192u /* Of a disk of its own; the node's reserve is 16 of it. */
 
 struct sgn_proc {
-    pid_t pid; /* 0: does not run. */
+    pid_t pid;   /* 0: does not run. */
+    uint32_t id; /* Of a witness: the number the ring gave it; set before its first start. */
     bool paused;
     bool disk_full;
     bool disk_failed; /* Its disk was full at some time since it was started. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,103 +186,6 @@ static int check_file(const char *path)
     return status;
 }
 
-/* ---- The ring ---- */
-
-/* Runs a request until it succeeds: a ring that has just started may not be able yet. */
-static bool insist(struct sgn_request *request,
-                   void (*prepare)(struct sgn_request *request, const void *what),
-                   const void *what,
-                   struct sgn_why *why)
-{
-    uint64_t until_ns = sgn_bench_now_ns() + SGN_PROCS_WAIT_MS * MS;
-    for (;;) {
-        prepare(request, what);
-        int err = sgn_request_run(request);
-        if (err == SGN_OK || err == SGN_ERR_BUCKET_EXISTS) {
-            return true;
-        }
-        if (sgn_bench_now_ns() > until_ns || err == SGN_ERR_INVALID || err == SGN_ERR_UNSUPPORTED) {
-            sgn_why_set(why, "%s: %s", sgn_err_name(err), sgn_request_error(request));
-            return false;
-        }
-        (void)poll(NULL, 0, 50);
-    }
-}
-
-static void prepare_witness(struct sgn_request *request, const void *what)
-{
-    sgn_request_witness_add(request, sgn_text(what));
-}
-
-static void prepare_bucket(struct sgn_request *request, const void *what)
-{
-    const struct sgn_verify_options *options = what;
-    sgn_request_bucket_create(request, sgn_text(SGN_VERIFY_BUCKET), options->kind, 0, 0, 0);
-}
-
-static bool fill_ring(struct sgn_verify *verify, struct sgn_request *request, struct sgn_why *why)
-{
-    const struct sgn_procs *procs = &verify->procs;
-    bool good = true;
-    for (uint32_t i = 1; good && i <= procs->witness_count; i++) {
-        char address[32];
-        (void)snprintf(
-            address, sizeof(address), "127.0.0.1:%u", procs->procs[procs->node_count + i].address);
-        good = insist(request, prepare_witness, address, why);
-    }
-    return good && insist(request, prepare_bucket, &verify->options, why);
-}
-
-static bool make_bucket(struct sgn_verify *verify, struct sgn_why *why)
-{
-    struct sgn_options *options = sgn_options_create();
-    struct sgn_client *client = NULL;
-    bool good = options != NULL && sgn_options_set(options, "seeds", verify->seeds) == SGN_OK &&
-                sgn_client_create(&client, options) == SGN_OK;
-    struct sgn_request *request = good ? sgn_request_create(client) : NULL;
-    if (request == NULL) {
-        sgn_why_set(why, "no client can be made");
-    }
-    good = request != NULL && fill_ring(verify, request, why);
-    sgn_request_destroy(request);
-    sgn_client_destroy(client);
-    sgn_options_destroy(options);
-    return good;
-}
-
-static bool start_ring(struct sgn_verify *verify, struct sgn_why *why)
-{
-    const struct sgn_verify_options *o = &verify->options;
-    struct sgn_procs *procs = &verify->procs;
-    uint32_t count = o->nodes + o->witnesses;
-    bool disks = (o->faults >> SGN_FAULT_DISKFULL & 1) != 0;
-    if (!sgn_procs_open(procs, o->dir, o->nodes, o->witnesses, disks, why) ||
-        !sgn_relay_open(&verify->relay, o->seed, why)) {
-        return false;
-    }
-    bool good = true;
-    size_t used = 0;
-    for (uint32_t i = 1; good && i <= count; i++) {
-        good =
-            sgn_relay_listen(verify->relay, i, procs->procs[i].port, &procs->procs[i].address, why);
-        if (i <= o->nodes) {
-            used += (size_t)snprintf(verify->seeds + used,
-                                     sizeof(verify->seeds) - used,
-                                     "%s127.0.0.1:%u",
-                                     i > 1 ? "," : "",
-                                     procs->procs[i].address);
-        }
-    }
-    good = good && sgn_relay_start(verify->relay, why) && sgn_procs_configure(procs, why);
-    for (uint32_t i = 1; good && i <= count; i++) {
-        good = sgn_procs_start(procs, i, why);
-    }
-    for (uint32_t i = 1; good && i <= count; i++) {
-        good = sgn_procs_ready(procs, i, why);
-    }
-    return good && make_bucket(verify, why);
-}
-
 /* ---- What came of it ---- */
 
 static void print_counts(struct sgn_verify *verify)
@@ -313,6 +215,10 @@ static void print_counts(struct sgn_verify *verify)
         if (verify->injected[i] > 0) {
             (void)printf(" %s %" PRIu64, sgn_fault_name(i), verify->injected[i]);
         }
+    }
+    (void)printf("\nstrong reads explained:");
+    for (uint32_t i = 0; i < SGN_VERIFY_PATHS; i++) {
+        (void)printf(" %s %" PRIu64, sgn_verify_path_name(i), verify->paths[i]);
     }
     sgn_relay_count(verify->relay, &relay);
     (void)printf("\nrelay: %" PRIu64 " frames, %" PRIu64 " lost, %" PRIu64 " repeated, %" PRIu64
@@ -357,7 +263,7 @@ static int run(struct sgn_verify *verify)
 {
     struct sgn_verify_options *o = &verify->options;
     struct sgn_why why = {{0}};
-    bool good = start_ring(verify, &why);
+    bool good = sgn_verify_ring(verify, &why);
     if (good) {
         if ((o->faults >> SGN_FAULT_DISKFULL & 1) != 0 && !verify->procs.own_disks) {
             (void)puts("no right to mount a tmpfs: diskfull is left out");
@@ -380,6 +286,11 @@ static int run(struct sgn_verify *verify)
         print_counts(verify);
     }
     int status = verify->history.count > 0 ? judge(&verify->history) : 1;
+    bool fleet = o->witnesses > 0 && o->kind == SGN_BUCKET_ORDERED && o->read == SGN_READ_STRONG;
+    if (good && fleet && verify->paths[SGN_VERIFY_PATH_FAST] == 0) {
+        sgn_why_set(&why, "no strong read was served by way of the witnesses");
+        good = false;
+    }
     if (good && status == 0 && !enough(&verify->history)) {
         sgn_why_set(&why, "too few operations succeeded to show anything");
         good = false;

@@ -46,6 +46,15 @@ enum sgn_fault {
 #define SGN_VERIFY_GRACE_MS    3000u /* Beyond its time; then it hangs. */
 #define SGN_VERIFY_BUCKET      "verify"
 
+/* How a strong read was served, by its receipt. */
+enum {
+    SGN_VERIFY_PATH_LOCAL,
+    SGN_VERIFY_PATH_FAST,
+    SGN_VERIFY_PATH_QUORUM,
+    SGN_VERIFY_PATH_ROUND,
+    SGN_VERIFY_PATHS
+};
+
 struct sgn_verify_options {
     uint32_t duration_s;
     uint32_t faults; /* Bit per enum sgn_fault. */
@@ -69,14 +78,25 @@ struct sgn_verify {
     _Atomic bool stop;
     uint64_t injected[SGN_FAULT_COUNT];
     uint64_t errors[SGN_VERIFY_ERRORS_MAX]; /* By -err: how often operations ended so. */
-    uint64_t longest_ns;                    /* Of one request. */
+    uint64_t paths[SGN_VERIFY_PATHS];
+    uint64_t longest_ns; /* Of one request. */
     struct sgn_history history;
 };
 
 /* "kill", ...; NULL past the last. */
 const char *sgn_fault_name(uint32_t fault);
 
+/* ---- verify_ring.c ---- */
+
+/* Starts the relay, the nodes and the witnesses, and makes the bucket. With witnesses it waits
+ * until they serve every partition. False: what `why` says; what was started is for the caller to
+ * close. */
+bool sgn_verify_ring(struct sgn_verify *verify, struct sgn_why *why)
+    __attribute__((warn_unused_result));
+
 /* ---- verify_work.c ---- */
+
+const char *sgn_verify_path_name(uint32_t path);
 
 /* Runs the workers until the time is over, the faults meanwhile on the calling thread; then all is
  * healed, and every key is read once more. Appends to the history. False: what `why` says, the

@@ -36,6 +36,7 @@ struct worker {
     struct memory memory[SGN_VERIFY_KEYS_MAX];
     uint64_t process;
     uint64_t errors[SGN_VERIFY_ERRORS_MAX];
+    uint64_t paths[SGN_VERIFY_PATHS];
     uint64_t longest_ns;
     bool full; /* No memory for the history. */
     char value[VALUE_BYTES_MAX];
@@ -127,6 +128,23 @@ static struct sgn_bytes key_text(uint64_t key, char out[24])
     return sgn_bytes_of(out, (size_t)snprintf(out, 24, "k%llu", (unsigned long long)key));
 }
 
+const char *sgn_verify_path_name(uint32_t path)
+{
+    static const char *const names[] = {"local", "fast", "quorum", "round"};
+    SGN_ASSERT(path < SGN_VERIFY_PATHS);
+    return names[path];
+}
+
+static void count_path(struct worker *worker)
+{
+    struct sgn_bytes text = sgn_request_explanation(worker->request);
+    for (uint32_t i = 0; text.count > 0 && i < SGN_VERIFY_PATHS; i++) {
+        char part[32];
+        int bytes = snprintf(part, sizeof(part), "\"path\":\"%s\"", sgn_verify_path_name(i));
+        worker->paths[i] += memmem(text.ptr, text.count, part, (size_t)bytes) != NULL;
+    }
+}
+
 /* Reads once; true if it was told. */
 static bool do_get(struct worker *worker, uint64_t key, struct memory *memory)
 {
@@ -135,10 +153,18 @@ static bool do_get(struct worker *worker, uint64_t key, struct memory *memory)
     sgn_request_get(worker->request, sgn_text(SGN_VERIFY_BUCKET), key_text(key, text));
     sgn_request_set_read(worker->request, worker->verify->options.read);
     sgn_request_set_timeout(worker->request, SGN_VERIFY_TIMEOUT_MS);
+    bool explain =
+        worker->verify->options.kind == SGN_BUCKET_ORDERED && sgn_prng_chance(&worker->prng, 100);
+    if (explain) {
+        sgn_request_set_explain(worker->request);
+    }
     op.invoke_ns = sgn_bench_now_ns();
     int err = run(worker);
     op.return_ns = sgn_bench_now_ns();
     bool told = err == SGN_OK || err == SGN_ERR_NOT_FOUND;
+    if (told && explain) {
+        count_path(worker);
+    }
     op.outcome = told ? SGN_HISTORY_OK : SGN_HISTORY_FAIL;
     op.output = SGN_HISTORY_ABSENT;
     memory->knows = KNOWS_NOTHING;
@@ -294,6 +320,9 @@ static bool merge(struct sgn_verify *verify, const struct worker *worker, struct
     bool good = !worker->full;
     for (uint32_t i = 0; i < SGN_VERIFY_ERRORS_MAX; i++) {
         verify->errors[i] += worker->errors[i];
+    }
+    for (uint32_t i = 0; i < SGN_VERIFY_PATHS; i++) {
+        verify->paths[i] += worker->paths[i];
     }
     verify->longest_ns =
         worker->longest_ns > verify->longest_ns ? worker->longest_ns : verify->longest_ns;
