@@ -16,14 +16,20 @@
 #define SGN_LOAD_CALLERS_MAX 256u
 #define SGN_LOAD_PIDS_MAX    32u
 
+/* What the requests are for, and how strong they are. May change between windows. */
+struct sgn_load_target {
+    const char *bucket;
+    uint32_t kind;                      /* enum sgn_bucket_kind */
+    uint32_t read_mode;                 /* enum sgn_read_mode */
+    uint32_t read_copies, write_copies; /* 0: as the bucket says. */
+};
+
 struct sgn_load_options {
     const char *seeds; /* "127.0.0.1:7301,..." */
-    const char *bucket;
+    struct sgn_load_target target;
     char workload;
     enum sgn_load_spread spread;
-    uint32_t read_mode; /* enum sgn_read_mode */
     uint32_t callers, seconds;
-    uint32_t read_copies, write_copies; /* 0: as the bucket says. */
     uint64_t keys;
     uint32_t value_bytes;
     uint64_t seed;
@@ -45,9 +51,11 @@ enum sgn_err sgn_load_open(struct sgn_load **load,
                            const struct sgn_load_options *options,
                            struct sgn_why *why);
 void sgn_load_close(struct sgn_load *load);
-/* Makes sure that the bucket exists, with n copies. */
-enum sgn_err sgn_load_bucket(
-    struct sgn_load *load, uint32_t n, uint32_t r, uint32_t w, struct sgn_why *why);
+/* From the next call on, requests are for this; the texts are borrowed. */
+void sgn_load_aim(struct sgn_load *load, const struct sgn_load_target *target);
+/* Makes sure that the target's bucket exists and is of its kind, with the ring's own numbers of
+ * copies. SGN_ERR_BUCKET_EXISTS, with a sentence: it is another. */
+enum sgn_err sgn_load_bucket(struct sgn_load *load, struct sgn_why *why);
 /* Writes keys 0..keys-1 once each. */
 enum sgn_err sgn_load_fill(struct sgn_load *load, struct sgn_why *why);
 /* Runs the workload with `callers` callers for `seconds`, the first tenth not counted. */
