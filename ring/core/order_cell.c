@@ -71,14 +71,23 @@ static bool cell_make_room(struct sgn_engine *engine)
     return last != NULL;
 }
 
+static void cell_ask(struct sgn_engine *engine,
+                     struct sgn_cell *cell,
+                     enum sgn_family family,
+                     struct sgn_bytes key)
+{
+    cell->asked_leaf = family == SGN_FAMILY_TREE;
+    sgn_fx_load(engine,
+                sgn_token(SGN_TOKEN_CELL, sgn_cell_index(engine, cell), cell->generation),
+                family,
+                key);
+}
+
 static void cell_load(struct sgn_engine *engine, struct sgn_cell *cell)
 {
     cell->state = SGN_CELL_LOADING;
     cell->load_err = SGN_OK;
-    sgn_fx_load(engine,
-                sgn_token(SGN_TOKEN_CELL, sgn_cell_index(engine, cell), cell->generation),
-                SGN_FAMILY_DATA,
-                sgn_buf_bytes(cell->key));
+    cell_ask(engine, cell, SGN_FAMILY_DATA, sgn_buf_bytes(cell->key));
 }
 
 struct sgn_cell *sgn_cell_get(struct sgn_engine *engine, struct sgn_bytes full_key)
@@ -232,31 +241,37 @@ static void cell_judge(struct sgn_engine *engine, struct sgn_cell *cell)
     }
 }
 
+/* The record in what was loaded; false: it is none. */
+static bool event_record(const struct sgn_event *event, struct sgn_ordered *record)
+{
+    const uint8_t *raw = event->value.ptr;
+    return event->err == SGN_OK && event->value.count > SGN_CELL_PREFIX &&
+           sgn_ordered_decode(
+               sgn_bytes_of(raw + SGN_CELL_PREFIX, event->value.count - SGN_CELL_PREFIX),
+               true,
+               record) == SGN_OK;
+}
+
+/* What the disk holds: a record, nothing, or (the event is then of the tree's entry, which says what
+ * the tree counts for the key) something that cannot be read. */
 static void cell_take(struct sgn_engine *engine,
                       struct sgn_cell *cell,
                       const struct sgn_event *event)
 {
     struct sgn_ordered record;
-    cell->corrupt = event->err == SGN_ERR_CORRUPT;
+    cell->corrupt = cell->asked_leaf;
     sgn_buf_drop(engine, &cell->record);
     cell->accepted = (struct sgn_ballot){.hlc = 0};
     cell->sequence = 0;
     cell->digest = 0;
-    if (event->err == SGN_OK) {
-        struct sgn_bytes bytes = event->value;
-        bool good =
-            bytes.count > 8 &&
-            sgn_ordered_decode(sgn_bytes_of((const uint8_t *)bytes.ptr + 8, bytes.count - 8),
-                               true,
-                               &record) == SGN_OK;
-        if (good) {
-            cell->record = sgn_buf_copy(engine, bytes);
-            cell->load_err = cell->record == NULL ? SGN_ERR_BUSY : SGN_OK;
-            cell->accepted = record.ballot;
-            cell->sequence = sgn_get_uint(bytes.ptr, 8);
-            cell->digest = sgn_ordered_digest(&record);
-        }
-        cell->corrupt = !good;
+    if (cell->asked_leaf) {
+        cell->digest = event->value.count >= 8 ? sgn_get_uint(event->value.ptr, 8) : 0;
+    } else if (event_record(event, &record)) {
+        cell->record = sgn_buf_copy(engine, event->value);
+        cell->load_err = cell->record == NULL ? SGN_ERR_BUSY : SGN_OK;
+        cell->accepted = record.ballot;
+        cell->sequence = sgn_get_uint(event->value.ptr, SGN_CELL_PREFIX);
+        cell->digest = sgn_ordered_digest(&record);
     }
     if (cell->corrupt && SGN_MUTANT(32)) {
         cell->corrupt = false;
@@ -264,12 +279,28 @@ static void cell_take(struct sgn_engine *engine,
     if (cell->corrupt) {
         /* What was accepted is not known, so nothing at or below what it may have been is accepted
          * again: any ballot of an earlier time lies under the clock of now. */
+        cell->digest = cell->leaf_digest;
         struct sgn_ballot now = {engine->hlc.last, UINT32_MAX, UINT32_MAX, UINT32_MAX};
         sgn_cell_promise(cell, &now);
     }
     cell->durable = cell->accepted;
     sgn_cell_promise(cell, &cell->accepted);
     cell_judge(engine, cell);
+}
+
+/* True, and the tree's entry is asked for, if the record cannot be read. */
+static bool cell_ask_leaf(struct sgn_engine *engine,
+                          struct sgn_cell *cell,
+                          const struct sgn_event *event)
+{
+    struct sgn_ordered record;
+    bool broken = event->err == SGN_ERR_CORRUPT ||
+                  (event->err == SGN_OK && !event_record(event, &record));
+    if (cell->asked_leaf || !broken) {
+        return false;
+    }
+    cell_ask(engine, cell, SGN_FAMILY_TREE, sgn_tree_key(engine, sgn_buf_bytes(cell->key)));
+    return true;
 }
 
 void sgn_cell_loaded(struct sgn_engine *engine, const struct sgn_event *event)
@@ -280,9 +311,12 @@ void sgn_cell_loaded(struct sgn_engine *engine, const struct sgn_event *event)
     if (cell->state != SGN_CELL_LOADING || cell->generation != (uint32_t)event->token) {
         return;
     }
+    if (cell_ask_leaf(engine, cell, event)) {
+        return;
+    }
     cell->state = SGN_CELL_READY;
     cell->doubtful = false;
-    if (event->err == SGN_OK || event->err == SGN_ERR_NOT_FOUND || event->err == SGN_ERR_CORRUPT) {
+    if (event->err == SGN_OK || event->err == SGN_ERR_NOT_FOUND) {
         cell_take(engine, cell, event);
     } else {
         cell->load_err = event->err;

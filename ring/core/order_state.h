@@ -54,7 +54,9 @@ struct sgn_cell {
     uint32_t storing;
     bool corrupt;   /* 2: abstains for this key until it is repaired. */
     bool doubtful;  /* A store failed: read again what the disk holds before anything else. */
-    bool full_load; /* The load under way must end with the record in memory. */
+    bool asked_leaf; /* The load under way is of the tree's entry: the record is corrupt. */
+    bool leaf_loading; /* The record is corrupt: what did the tree say of it? */
+    uint64_t leaf_digest;
     struct sgn_key_hash hash;
     uint32_t partition;
     struct sgn_buf *key; /* Full key. */
