@@ -10,6 +10,15 @@ int sgn_mc_mutant;
 
 #define MC_STATE_BYTES_MAX 256u
 #define MC_TRACE_MAX       200u
+#define MC_QUEUE_MAX       32u
+
+/* A successor whose fingerprint's place in the table is on its way from memory. */
+struct queued {
+    uint64_t state[MC_STATE_BYTES_MAX / 8];
+    uint64_t print;
+    uint16_t ordinal;
+    const char *violation;
+};
 
 struct level {
     uint8_t *states;
@@ -29,6 +38,8 @@ struct sgn_mc_run {
     uint16_t ordinal; /* Of the successor to be emitted next. */
     const char *violation;
     bool full;
+    uint32_t queued;
+    struct queued queue[MC_QUEUE_MAX];
     /* Replaying: the successor with this ordinal is wanted. */
     bool replaying;
     uint16_t wanted;
@@ -44,25 +55,37 @@ static void *must(void *memory)
     return memory;
 }
 
-static double now_seconds(void)
+/* Of this process: the limits hold on a busy machine too. */
+static double cpu_seconds(void)
 {
     struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Multiply and fold, eight bytes at a time; state sizes are multiples of eight. */
-static uint64_t fingerprint(const uint8_t *bytes, size_t count)
+__extension__ typedef unsigned __int128 wide;
+
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ count;
-    for (size_t i = 0; i < count; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, 8);
-        hash = (hash ^ word) * UINT64_C(0xd6e8feb86659fd93);
-        hash ^= hash >> 32;
-        hash *= UINT64_C(0xff51afd7ed558ccd);
-        hash ^= hash >> 29;
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Two chains of multiply and fold, so that one need not wait for the other. State sizes are multiples
+ * of eight. */
+static uint64_t fingerprint(const uint64_t *words, size_t count)
+{
+    uint64_t one = UINT64_C(0x9e3779b97f4a7c15) ^ count;
+    uint64_t two = UINT64_C(0xe7037ed1a0b428db);
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        one = fold(one ^ words[i], UINT64_C(0xa0761d6478bd642f) ^ (i << 32));
+        two = fold(two ^ words[i + 1], UINT64_C(0x8ebc6af09c88c6e3) ^ (i << 32));
     }
+    if (count % 2 != 0) {
+        one = fold(one ^ words[count - 1], UINT64_C(0x589965cc75374cc3));
+    }
+    uint64_t hash = fold(one ^ UINT64_C(0x1d8e4e27c47d124f), two ^ UINT64_C(0xeb44accab455d165));
+    hash ^= fold(one + two, UINT64_C(0x9fb21c651e98df25));
     return hash == 0 ? 1 : hash;
 }
 
@@ -108,6 +131,33 @@ static void replay_emit(struct sgn_mc_run *run,
     run->violation = violation;
 }
 
+static void take(struct sgn_mc_run *run, const struct queued *item)
+{
+    if (run->violation != NULL || run->full) {
+        return;
+    }
+    if (!print_add(run, item->print) && item->violation == NULL) {
+        return; /* A step may be wrong though the state it leads to is known and sound. */
+    }
+    if (run->states == run->states_limit) {
+        run->full = true;
+        return;
+    }
+    uint32_t id = run->states++;
+    run->parents[id] = run->parent;
+    run->ordinals[id] = item->ordinal;
+    run->violation = item->violation;
+    level_push(&run->next, item->state, run->model->state_bytes, id);
+}
+
+static void queue_flush(struct sgn_mc_run *run)
+{
+    for (uint32_t i = 0; i < run->queued; i++) {
+        take(run, &run->queue[i]);
+    }
+    run->queued = 0;
+}
+
 void sgn_mc_emit(struct sgn_mc_run *run,
                  const void *next,
                  const char *violation,
@@ -118,26 +168,16 @@ void sgn_mc_emit(struct sgn_mc_run *run,
         replay_emit(run, next, violation, label, arguments);
         return;
     }
-    uint16_t ordinal = run->ordinal++;
-    if (run->violation != NULL || run->full) {
-        return;
+    if (run->queued == MC_QUEUE_MAX) {
+        queue_flush(run);
     }
-    uint64_t room[MC_STATE_BYTES_MAX / 8];
-    memcpy(room, next, run->model->state_bytes);
-    run->model->canon(room);
-    bool fresh = print_add(run, fingerprint((const uint8_t *)room, run->model->state_bytes));
-    if (!fresh && violation == NULL) {
-        return; /* A step may be wrong though the state it leads to is known and sound. */
-    }
-    if (run->states == run->states_limit) {
-        run->full = true;
-        return;
-    }
-    uint32_t id = run->states++;
-    run->parents[id] = run->parent;
-    run->ordinals[id] = ordinal;
-    run->violation = violation;
-    level_push(&run->next, room, run->model->state_bytes, id);
+    struct queued *place = &run->queue[run->queued++];
+    memcpy(place->state, next, run->model->state_bytes);
+    run->model->canon(place->state);
+    place->print = fingerprint(place->state, run->model->state_bytes / 8);
+    place->ordinal = run->ordinal++;
+    place->violation = violation;
+    __builtin_prefetch(&run->prints[place->print & run->mask]);
 }
 
 /* Prints the steps from the initial state to the state `id`. */
@@ -182,7 +222,7 @@ static void run_begin(struct sgn_mc_run *run,
     uint64_t first[MC_STATE_BYTES_MAX / 8] = {0};
     model->init(first);
     model->canon(first);
-    (void)print_add(run, fingerprint((const uint8_t *)first, model->state_bytes));
+    (void)print_add(run, fingerprint(first, model->state_bytes / 8));
     run->parents[0] = 0;
     run->ordinals[0] = 0;
     run->states = 1;
@@ -207,7 +247,7 @@ struct sgn_mc_result sgn_mc_search(const struct sgn_mc_model *model,
 {
     struct sgn_mc_run run;
     struct sgn_mc_result result = {0};
-    double started = now_seconds();
+    double started = cpu_seconds();
     run_begin(&run, model, states_limit);
     while (run.next.count > 0 && run.violation == NULL && !run.full) {
         struct level swap = run.now;
@@ -218,7 +258,8 @@ struct sgn_mc_result sgn_mc_search(const struct sgn_mc_model *model,
             run.parent = run.now.ids[i];
             run.ordinal = 0;
             model->expand(run.now.states + (size_t)i * model->state_bytes, &run);
-            if ((i & 0xfff) == 0 && now_seconds() - started > seconds_limit) {
+            queue_flush(&run);
+            if ((i & 0xfff) == 0 && cpu_seconds() - started > seconds_limit) {
                 run.full = true;
             }
         }
@@ -232,7 +273,7 @@ struct sgn_mc_result sgn_mc_search(const struct sgn_mc_model *model,
     if (run.violation != NULL && trace) {
         trace_print(&run, run.states - 1);
     }
-    result.seconds = now_seconds() - started;
+    result.seconds = cpu_seconds() - started;
     run_end(&run);
     return result;
 }

@@ -22,12 +22,22 @@
 
 struct sgn_mc_run;
 
-/* One entry of a model's plan: a configuration, and the rule broken in it (0: none). */
+enum sgn_mc_expect {
+    SGN_MC_HOLDS,    /* Every reachable state is visited, none is wrong. */
+    SGN_MC_CUT,      /* None is wrong among the first `states_limit`: too many to visit all. */
+    SGN_MC_CAUGHT,   /* A mutant: a wrong state is found. */
+    SGN_MC_SURVIVES, /* A mutant that does no harm in this configuration; every state is visited. */
+};
+
+/* One entry of a model's plan: a configuration, and the rule broken in it (0: none).
+ *
+ * A mutant is n for M n of protocol.md 11, 100 * k + n for further ways to break the same rule
+ * (printed M n with the letter b, c ...), 1000 + n for a rule of ours that the list has not (X n). */
 struct sgn_mc_case {
     const char *config;
-    int mutant;            /* M number of protocol.md 11; 100 * n + M is another way to break it. */
-    uint32_t states_limit; /* Where a run without a violation is cut, in states. */
-    const char *note;      /* Printed when a mutant is expected to survive here (why), else NULL. */
+    int mutant;
+    uint32_t states_limit;
+    enum sgn_mc_expect expect;
 };
 
 struct sgn_mc_model {
@@ -35,8 +45,7 @@ struct sgn_mc_model {
     size_t state_bytes;
     const struct sgn_mc_case *plan;
     const uint32_t *plan_count;
-    /* Chooses a configuration by name; false if there is none. */
-    bool (*configure)(const char *config);
+    bool (*configure)(const char *config); /* False if there is none of that name. */
     void (*init)(void *state);
     void (*expand)(const void *state, struct sgn_mc_run *run);
     /* Replaces a state by the representative of its symmetry class. */
@@ -51,7 +60,7 @@ struct sgn_mc_result {
     bool complete;         /* Every reachable state was visited. */
     const char *violation; /* NULL: none found. */
     uint32_t states, depth;
-    double seconds;
+    double seconds; /* Of processor time. */
 };
 
 /* Called by expand for each successor. `violation` NULL: none. The label says what happened. */

@@ -49,7 +49,7 @@ static void ring_steps(struct ring_step *step)
     for (uint32_t r = 0; r < ring_config->reps; r++) {
         const struct ring_rep *rep = &s->reps[r];
         bool synced = rep->epoch == s->ring && (rep->flags & REP_SYNCED) != 0;
-        if (has(next->needs_synced, r) && !synced) {
+        if (has(next->needs_synced, r) && !synced && !MUTANT(1006)) {
             return;
         }
     }
@@ -142,13 +142,20 @@ static void print(const void *state)
     const struct ring_state *s = state;
     for (uint32_t r = 0; r < ring_config->reps; r++) {
         const struct ring_rep *rep = &s->reps[r];
-        (void)printf("       %c: epoch %u promised %u slot b%u%s%s\n", 'A' + r, rep->epoch,
-                     rep->promised, rep->slot, (rep->flags & REP_COMMITTED) != 0 ? " committed" : "",
+        (void)printf("       %c: epoch %u promised %u slot b%u%s%s\n",
+                     'A' + r,
+                     rep->epoch,
+                     rep->promised,
+                     rep->slot,
+                     (rep->flags & REP_COMMITTED) != 0 ? " committed" : "",
                      (rep->flags & REP_UNSETTLED) != 0 ? " unsettled" : "");
     }
     for (uint32_t w = 0; w < ring_config->wits; w++) {
         const struct ring_wit *wit = &s->wits[w];
-        (void)printf("       W%u: epoch %u mark %u%s%s\n", w, wit->epoch, wit->mark,
+        (void)printf("       W%u: epoch %u mark %u%s%s\n",
+                     w,
+                     wit->epoch,
+                     wit->mark,
                      (wit->flags & WIT_ACTIVE) != 0 ? " active" : "",
                      (wit->flags & WIT_DEAD) != 0 ? " dead" : "");
     }

@@ -100,14 +100,21 @@ struct ring_round_config {
  * so that the witness may merge what the replica has outlived since. TAKE: catching up copies a
  * record that is pending at its source, whatever was promised here since. COUNT: a slow read takes a
  * record that Q hold as chosen (5.3); without it only a committed one is served. */
-enum { RING_FAST = 1, RING_SLOW = 2, RING_RESTARTS = 4, RING_LATE = 8, RING_PUSH = 16, RING_TAKE = 32,
-       RING_COUNT = 64 };
+enum {
+    RING_FAST = 1,
+    RING_SLOW = 2,
+    RING_RESTARTS = 4,
+    RING_LATE = 8,
+    RING_PUSH = 16,
+    RING_TAKE = 32,
+    RING_COUNT = 64
+};
 struct ring_config {
     const char *name;
     uint8_t reps, wits, epochs, rounds, readers;
     uint8_t options;
-    uint8_t crashes;   /* Witnesses that may crash. */
-    uint8_t overflows; /* Witnesses that may reach their limit. */
+    uint8_t crashes;              /* Witnesses that may crash. */
+    uint8_t overflows;            /* Witnesses that may reach their limit. */
     uint8_t rep_class[RING_REPS]; /* Neighbours of one class may be exchanged. */
     uint8_t wit_class[RING_WITS];
     /* Where it begins, for configurations that begin late: epochs made, of replicas, of witness 0. */
@@ -182,7 +189,10 @@ static inline uint8_t seats_of(uint32_t e)
 /* ring_rules.c */
 bool ring_quorum(uint32_t epoch, uint32_t votes);
 bool ring_fenced(const struct ring_state *s, uint32_t epoch);
-void ring_expose_lineage(struct ring_step *step, struct ring_state *n, uint16_t lineage, uint8_t floor);
+void ring_expose_lineage(struct ring_step *step,
+                         struct ring_state *n,
+                         uint16_t lineage,
+                         uint8_t floor);
 void ring_emit(struct ring_step *step, struct ring_state *n, const char *label, ...)
     __attribute__((format(printf, 3, 4)));
 void ring_round_steps(struct ring_step *step, uint32_t b);

@@ -55,10 +55,11 @@ static void catch_up_steps(struct ring_step *step, uint32_t r)
         }
         struct ring_state n = *s;
         add(&n.reps[r].heard, bit(p));
+        bool unsettled = (peer->flags & REP_UNSETTLED) != 0;
         if (ballot_of(peer->slot) > ballot_of(rep->need)) {
             n.reps[r].need = peer->slot;
-        }
-        if ((peer->flags & REP_UNSETTLED) != 0) {
+            n.reps[r].carried = unsettled ? 1 : 0;
+        } else if (peer->slot == rep->need && unsettled) {
             n.reps[r].carried = 1;
         }
         ring_emit(step, &n, "%c catches up from %c (b%u)", 'A' + r, 'A' + p, peer->slot);

@@ -137,7 +137,8 @@ static void ask_steps(struct ring_step *step, uint32_t i)
                 to->known = 1;
             }
         }
-        ring_emit(step, &n, "slow read %u: %c holds b%u, epoch %u", i, 'A' + r, rep->slot, rep->epoch);
+        ring_emit(
+            step, &n, "slow read %u: %c holds b%u, epoch %u", i, 'A' + r, rep->slot, rep->epoch);
     }
 }
 
@@ -163,7 +164,7 @@ static void judge_steps(struct ring_step *step, uint32_t i)
         finish(step, &n, i, reader->best);
         ring_emit(step, &n, "slow read %u: serves b%u", i, reader->best);
     } else if (ring_quorum(reader->epoch, held) &&
-               ((ring_config->options & RING_COUNT) != 0 || MUTANT(4))) {
+               ((ring_config->options & RING_COUNT) != 0 || MUTANT(4) || MUTANT(1001))) {
         if (MUTANT(4)) {
             finish(step, &n, i, reader->best);
             ring_emit(step, &n, "slow read %u: serves b%u unmarked", i, reader->best);

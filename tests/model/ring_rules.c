@@ -1,8 +1,8 @@
 /* tests/model/ring_rules.c - rounds: prepare, accept, mark, expose, commit, settle (3.1 to 3.6, 6.3).
  * The rule numbers are those of the protocol; MUTANT(n) breaks the rule that M n names. */
-#include "tests/model/ring_model.h"
-
 #include <string.h>
+
+#include "tests/model/ring_model.h"
 
 /* Votes of a majority; in a joint epoch of both sets (6.2). */
 bool ring_quorum(uint32_t epoch, uint32_t votes)
@@ -88,7 +88,8 @@ static void expose_if_ready(struct ring_step *step, struct ring_state *n, uint32
     if (e->group != 0 && marks < e->f + 1u && !MUTANT(1)) {
         return;
     }
-    uint32_t last = round->lineage == 0 ? 0u : (uint32_t)round->lineage >> (3u * (rev_of(round->lineage) - 1u));
+    uint32_t last =
+        round->lineage == 0 ? 0u : (uint32_t)round->lineage >> (3u * (rev_of(round->lineage) - 1u));
     /* Its own rev is above all that was exposed before it began; an identity is not below. */
     uint8_t floor = (uint8_t)(round->floor + (last == b ? 1u : 0u));
     round->phase = ROUND_EXPOSED;
@@ -234,7 +235,8 @@ static void shortcut_steps(struct ring_step *step, uint32_t b)
         if (config->kind == KIND_CHAINED && rep->promised < ballot_of(b)) {
             n.reps[r].promised = ballot_of(b);
         }
-        ring_emit(step, &n, "b%u: proposed by %c on b%u, epoch %u", b, 'A' + r, rep->slot, rep->epoch);
+        ring_emit(
+            step, &n, "b%u: proposed by %c on b%u, epoch %u", b, 'A' + r, rep->slot, rep->epoch);
     }
 }
 
