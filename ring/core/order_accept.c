@@ -354,6 +354,10 @@ static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
             return;
         }
     }
+    if (!known && !sgn_dirty_room(engine)) {
+        accept_end(engine, op, SGN_ERR_BUSY); /* It comes again. */
+        return;
+    }
     part->waits_ceiling = !sgn_ceiling_allows(engine, part->ballot.hlc);
     if (!part->waits_ceiling) {
         accept_store(engine, op, cell);
@@ -430,7 +434,11 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     if (sgn_ballot_compare(&op->u.cell.ballot, &cell->durable) > 0) {
         cell->durable = op->u.cell.ballot;
     }
-    accept_end(engine, op, SGN_OK);
+    /* 6: an epoch may have come while it was being stored. A page for one that catches up (6.1) may
+     * have been read from the disk before, so this must not count as a vote of the epoch that was. */
+    bool overtaken = op->u.cell.type == SGN_MSG_ACCEPT &&
+                     op->u.cell.epoch != sgn_order_line(engine, op->partition)->epoch;
+    accept_end(engine, op, overtaken && !SGN_MUTANT(12) ? SGN_ERR_STALE : SGN_OK);
 }
 
 void sgn_accept_tick(struct sgn_engine *engine, struct sgn_op *op)
