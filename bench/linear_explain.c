@@ -4,7 +4,8 @@
  *   - leaving out reads and rejections;
  *   - leaving out values altogether: a chain of values joined by cas, with all that mentions them.
  *     The state before the chain then stands longer; only a rejection could tell, so this waits
- *     until none is left, and writes of nothing wait until nobody mentions nothing. */
+ *     until none is left. Of writes of nothing those may go that were over before a put (the fence
+ *     below) which was over before anybody mentions nothing: nobody can mean them. */
 #include <stdlib.h>
 
 #include "bench/linear_inner.h"
@@ -12,6 +13,7 @@
 
 #define EXPLAIN_OPS_MAX    UINT64_C(20000000) /* Operations and states for one explanation. */
 #define EXPLAIN_STATES_MAX 200000u
+#define ROUNDS_MAX         8u
 
 struct shrink {
     struct sgn_linear_desk *desk;
@@ -135,25 +137,51 @@ static bool writes_nothing(const struct sgn_operation *op)
            (op->op == SGN_HISTORY_CAS && op->value == SGN_HISTORY_ABSENT);
 }
 
+/* The last put that was surely over before nothing is mentioned first, or SGN_LINEAR_NO_WRITER. */
+static size_t find_fence(const struct shrink *shrink, uint64_t named_ns)
+{
+    const struct sgn_operation *ops = shrink->desk->history->ops;
+    size_t fence = SGN_LINEAR_NO_WRITER;
+    for (size_t i = 0; i < shrink->count; i++) {
+        const struct sgn_operation *op = &ops[shrink->at[i]];
+        bool done = op->op == SGN_HISTORY_PUT && op->outcome == SGN_HISTORY_OK &&
+                    op->return_ns < named_ns && op->return_ns <= shrink->cut_ns;
+        fence = done ? shrink->at[i] : fence; /* They stand by invocation. */
+    }
+    return fence;
+}
+
+/* A write of nothing that somebody who mentions nothing may mean. */
+static bool may_be_meant(const struct shrink *shrink, const struct sgn_operation *op, size_t fence)
+{
+    bool before = fence != SGN_LINEAR_NO_WRITER && op->outcome == SGN_HISTORY_OK &&
+                  op->return_ns < shrink->desk->history->ops[fence].invoke_ns;
+    return writes_nothing(op) && !before;
+}
+
 /* ---- Leaving out ---- */
 
 enum leave { LEAVE_IDLE, LEAVE_CHAINS };
 
 /* Units that may go: `unit[i]` numbers those of at[i], from 0; SIZE_MAX must stay. */
-static size_t number_units(struct shrink *shrink, enum leave leave, size_t *unit)
+static size_t number_idle(const struct shrink *shrink, size_t *unit)
+{
+    size_t units = 0;
+    for (size_t i = 0; i < shrink->count; i++) {
+        unit[i] = is_idle(&shrink->desk->history->ops[shrink->at[i]]) ? units++ : SIZE_MAX;
+    }
+    return units;
+}
+
+static size_t number_chains(struct shrink *shrink, size_t *unit)
 {
     const struct sgn_operation *ops = shrink->desk->history->ops;
-    bool nothing = false;
-    for (size_t i = 0; i < shrink->count; i++) {
-        nothing = nothing || names_nothing(&ops[shrink->at[i]]);
+    uint64_t named_ns = UINT64_MAX; /* When nothing is mentioned first. */
+    for (size_t i = shrink->count; i-- > 0;) {
+        const struct sgn_operation *op = &ops[shrink->at[i]];
+        named_ns = names_nothing(op) ? op->invoke_ns : named_ns;
     }
-    size_t units = 0;
-    if (leave == LEAVE_IDLE) {
-        for (size_t i = 0; i < shrink->count; i++) {
-            unit[i] = is_idle(&ops[shrink->at[i]]) ? units++ : SIZE_MAX;
-        }
-        return units;
-    }
+    size_t fence = named_ns == UINT64_MAX ? SGN_LINEAR_NO_WRITER : find_fence(shrink, named_ns);
     find_chains(shrink);
     /* By root, while counting: 0 not met, 1 must stay, 2 + n is unit n. Roots are positions, so the
      * counts stand in the desk's table of states, which the next judgement fills anew. */
@@ -162,10 +190,12 @@ static size_t number_units(struct shrink *shrink, enum leave leave, size_t *unit
         mark[shrink->at[i]] = 0;
     }
     for (size_t i = 0; i < shrink->count; i++) {
-        if (nothing && writes_nothing(&ops[shrink->at[i]])) {
-            mark[chain_root(shrink, shrink->at[i])] = 1;
+        size_t at = shrink->at[i];
+        if (at == fence || (named_ns != UINT64_MAX && may_be_meant(shrink, &ops[at], fence))) {
+            mark[chain_root(shrink, at)] = 1;
         }
     }
+    size_t units = 0;
     for (size_t i = 0; i < shrink->count; i++) {
         uint32_t *root = &mark[chain_root(shrink, shrink->at[i])];
         if (*root == 0) {
@@ -183,7 +213,7 @@ static void leave_out(struct shrink *shrink, enum leave leave)
     if (unit == NULL) {
         return;
     }
-    size_t units = number_units(shrink, leave, unit);
+    size_t units = leave == LEAVE_IDLE ? number_idle(shrink, unit) : number_chains(shrink, unit);
     for (size_t run = units; run > 0; run /= 2) {
         for (size_t from = 0; from < units; from += run) {
             size_t kept = 0;
@@ -230,7 +260,7 @@ void sgn_linear_explain(struct sgn_linear_desk *desk,
     if (shrink.at != NULL && shrink.trial != NULL && shrink.chain != NULL) {
         memcpy(shrink.at, part->at, part->count * sizeof(shrink.at[0]));
         cut_end(&shrink);
-        for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
             size_t before = shrink.count;
             leave_out(&shrink, LEAVE_IDLE);
             if (!has_rejection(&shrink)) {
