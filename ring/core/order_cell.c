@@ -279,7 +279,6 @@ static void cell_take(struct sgn_engine *engine,
     if (cell->corrupt) {
         /* What was accepted is not known, so nothing at or below what it may have been is accepted
          * again: any ballot of an earlier time lies under the clock of now. */
-        cell->digest = cell->leaf_digest;
         struct sgn_ballot now = {engine->hlc.last, UINT32_MAX, UINT32_MAX, UINT32_MAX};
         sgn_cell_promise(cell, &now);
     }

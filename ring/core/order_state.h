@@ -55,8 +55,6 @@ struct sgn_cell {
     bool corrupt;   /* 2: abstains for this key until it is repaired. */
     bool doubtful;  /* A store failed: read again what the disk holds before anything else. */
     bool asked_leaf; /* The load under way is of the tree's entry: the record is corrupt. */
-    bool leaf_loading; /* The record is corrupt: what did the tree say of it? */
-    uint64_t leaf_digest;
     struct sgn_key_hash hash;
     uint32_t partition;
     struct sgn_buf *key; /* Full key. */
@@ -100,6 +98,8 @@ struct sgn_link {
     uint64_t warming, dropped; /* By its last answer. */
     struct sgn_buf *batch;     /* Asks gathered. */
     uint32_t batch_count;
+    uint32_t in_flight; /* Batches sent and not answered. */
+    bool urgent;        /* The batch holds what must not wait for those. */
     uint32_t seed_next; /* Partitions below it have our unsettled sets. */
     uint32_t seed_sent; /* Where the SEED under way ends; seed_next: none is under way. */
     uint64_t seed_due_ms;
