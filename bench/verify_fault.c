@@ -33,6 +33,7 @@ struct active {
     uint64_t until_ns; /* 0: not active. */
     uint32_t victims;  /* Bit per process number. */
     uint32_t others;   /* cut, oneway: from whom. Bit 0: the clients. */
+    uint32_t from;     /* delay, loss, duplicate, reorder: the links from these to `others`. */
     bool outward;      /* oneway: what the victim says is lost, not what it is told. */
     struct sgn_relay_rule rule;
 };
@@ -70,15 +71,16 @@ static void add_rule(struct sgn_relay_rule *rule, const struct sgn_relay_rule *m
 static bool applies(const struct active *active, uint32_t from, uint32_t to)
 {
     bool client = from == 0 || to == 0;
+    bool link = (active->from >> from & 1) != 0 && (active->others >> to & 1) != 0;
     bool out = (active->victims >> from & 1) != 0 && (active->others >> to & 1) != 0;
     bool in = (active->victims >> to & 1) != 0 && (active->others >> from & 1) != 0;
     switch (active->fault) {
     case SGN_FAULT_CUT: return out || in;
     case SGN_FAULT_ONEWAY: return active->outward ? out : in;
-    case SGN_FAULT_LOSS: return !client; /* A client's loss is only its own time-out. */
+    case SGN_FAULT_LOSS: return link && !client; /* A client's loss is only its own time-out. */
     case SGN_FAULT_DELAY:
     case SGN_FAULT_DUPLICATE:
-    case SGN_FAULT_REORDER: return true;
+    case SGN_FAULT_REORDER: return link;
     case SGN_FAULT_KILL:
     case SGN_FAULT_PAUSE:
     case SGN_FAULT_DISKFULL:
@@ -117,9 +119,19 @@ static uint32_t pick_node(struct nemesis *nemesis)
     return (held >> node & 1) != 0 ? 0 : node;
 }
 
+/* All links alike, or some ends slow and others quick, which is what tells orders apart. */
+static void choose_links(struct nemesis *nemesis, struct active *active)
+{
+    uint64_t all = (UINT64_C(1) << ends(nemesis)) - 1;
+    bool some = sgn_prng_chance(&nemesis->prng, 600);
+    active->from = (uint32_t)(some ? between(nemesis, 1, all) : all);
+    active->others = (uint32_t)(some ? between(nemesis, 1, all) : all);
+}
+
 static void choose_net(struct nemesis *nemesis, struct active *active)
 {
     struct sgn_relay_rule *rule = &active->rule;
+    choose_links(nemesis, active); /* For cut and oneway chosen anew below. */
     switch (active->fault) {
     case SGN_FAULT_CUT:
     case SGN_FAULT_ONEWAY:

@@ -115,6 +115,16 @@ static int run(struct worker *worker)
     return err;
 }
 
+/* Mostly the library sends a request where it is best, to the node that orders the key's writes. A
+ * mistake of the others shows only if they are asked too. */
+static void choose_node(struct worker *worker, uint32_t per_mille)
+{
+    if (sgn_prng_chance(&worker->prng, per_mille)) {
+        uint64_t node = 1 + sgn_prng_below(&worker->prng, worker->verify->options.nodes);
+        sgn_request_set_node(worker->request, (uint32_t)node);
+    }
+}
+
 static void record(struct worker *worker, const struct sgn_operation *op)
 {
     worker->full = !sgn_history_add(&worker->history, op);
@@ -152,6 +162,7 @@ static bool do_get(struct worker *worker, uint64_t key, struct memory *memory)
     struct sgn_operation op = {.op = SGN_HISTORY_GET, .process = worker->process, .key = key};
     sgn_request_get(worker->request, sgn_text(SGN_VERIFY_BUCKET), key_text(key, text));
     sgn_request_set_read(worker->request, worker->verify->options.read);
+    choose_node(worker, 600);
     sgn_request_set_timeout(worker->request, SGN_VERIFY_TIMEOUT_MS);
     bool explain =
         worker->verify->options.kind == SGN_BUCKET_ORDERED && sgn_prng_chance(&worker->prng, 100);
@@ -211,6 +222,7 @@ static void finish_write(struct worker *worker, struct sgn_operation *op, struct
     sgn_request_set_timeout(worker->request,
                             hasty ? 1 + (uint32_t)sgn_prng_below(&worker->prng, 30)
                                   : SGN_VERIFY_TIMEOUT_MS);
+    choose_node(worker, 200);
     op->output = SGN_HISTORY_UNTOLD;
     op->process = worker->process;
     op->invoke_ns = sgn_bench_now_ns();
