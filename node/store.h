@@ -39,7 +39,7 @@
 #include "ring/core/engine.h" /* enum sgn_family, struct sgn_store_write, struct sgn_scan. */
 #include "ring/core/err.h"
 
-#define SGN_STORE_FORMAT              1u /* Of the directory; raised when older code fails on it. */
+#define SGN_STORE_FORMAT              2u /* Of the directory; raised when older code fails on it. */
 #define SGN_STORE_RING_NAME_BYTES_MAX 63u
 #define SGN_STORE_UNIT_WRITES_MAX     64u
 #define SGN_STORE_ERROR_BYTES                                                                      \
@@ -142,7 +142,8 @@ struct sgn_store_stats {
  *   SGN_ERR_INVALID     an option is out of range, or the directory holds files of something else;
  *   SGN_ERR_IN_USE      another process (or this one) has it open;
  *   SGN_ERR_WRONG_RING  it belongs to another ring or node; nothing was changed;
- *   SGN_ERR_FORMAT      a newer program wrote it; nothing was changed;
+ *   SGN_ERR_FORMAT      a newer program wrote it, or one of before ordered buckets (format 1, where
+ *                       the bucket `default` is available); nothing was changed;
  *   SGN_ERR_CORRUPT, SGN_ERR_IO, SGN_ERR_DISK_FULL, SGN_ERR_NOMEM. */
 enum sgn_err sgn_store_open(struct sgn_store **store,
                             const struct sgn_store_options *options,

@@ -191,6 +191,17 @@ static enum sgn_err identity_check(const struct sgn_store *store,
                  SGN_STORE_FORMAT);
         return SGN_ERR_FORMAT;
     }
+    if (record->format < SGN_STORE_FORMAT) {
+        snprintf(error,
+                 error_bytes,
+                 "data directory %s has format %" PRIu32 ", of before ordered buckets, and this "
+                 "program knows format %u: export it with the program that wrote it and import it "
+                 "into a new ring",
+                 store->directory,
+                 record->format,
+                 SGN_STORE_FORMAT);
+        return SGN_ERR_FORMAT;
+    }
     bool same_ring = sgn_bytes_equal(record->ring_name, sgn_bytes_str(store->ring_name));
     if (!same_ring || record->node != store->options.node) {
         snprintf(error,

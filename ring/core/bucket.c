@@ -39,7 +39,7 @@ void sgn_bucket_table_init(struct sgn_bucket_table *table, uint32_t replica_coun
     table->count = 1;
     struct sgn_bucket *row = &table->rows[0];
     memcpy(row->name, "default", sizeof("default"));
-    row->kind = SGN_BUCKET_AVAILABLE;
+    row->kind = SGN_BUCKET_ORDERED;
     row->n = (uint8_t)replica_count;
     row->r = row->w = (uint8_t)(replica_count / 2 + 1);
 }

@@ -30,7 +30,8 @@ struct sgn_bucket_table {
     struct sgn_bucket rows[SGN_BUCKETS_MAX]; /* Sorted by name. */
 };
 
-/* The table of a new ring: the bucket `default`, available, n = replica_count, r = w = majority. */
+/* The table of a new ring: the bucket `default`, ordered, n = replica_count. As in every ordered
+ * bucket r and w say its quorum, the majority; nobody chooses them. */
 void sgn_bucket_table_init(struct sgn_bucket_table *table, uint32_t replica_count);
 /* The live bucket of that name, or NULL. */
 const struct sgn_bucket *sgn_bucket_find(const struct sgn_bucket_table *table,

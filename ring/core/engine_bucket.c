@@ -116,6 +116,14 @@ static enum sgn_err create_check(struct sgn_engine *engine,
         *done = now->kind == row->kind && now->n == row->n && now->r == row->r && now->w == row->w;
         return *done ? SGN_OK : SGN_ERR_BUCKET_EXISTS;
     }
+    if (now->kind != row->kind) {
+        /* Tombstones of the old one lie there still, and neither kind can read the other's. */
+        *why = now->kind == SGN_BUCKET_ORDERED
+                   ? "an ordered bucket of this name was deleted; it can come back only as ordered"
+                   : "an available bucket of this name was deleted; it can come back only as "
+                     "available";
+        return SGN_ERR_INVALID;
+    }
     if (now->n != row->n) {
         /* Tombstones of the old one are counted in the hash trees by its n (tree.h). */
         *why = "a bucket of this name was deleted; it can come back only with the same n";

@@ -92,8 +92,8 @@ static void test_conditions(void)
     EXPECT(2, "is not a version", "del strict/c --if-version 1-1");
     EXPECT(2, "not more", "put strict/c x --if-absent --if-version 1-1.1.1.0");
     EXPECT(2, "not more", "put strict/c x --if-absent --context none");
-    EXPECT(1, "conditional writes need an ordered bucket", "put default/c x --if-absent");
-    EXPECT(1, "SGN_ERR_NOT_ORDERED", "-o json del default/c --if-version 1-1.1.1.0");
+    EXPECT(1, "conditional writes need an ordered bucket", "put loose/c x --if-absent");
+    EXPECT(1, "SGN_ERR_NOT_ORDERED", "-o json del loose/c --if-version 1-1.1.1.0");
 }
 
 static void test_reads(void)
@@ -118,7 +118,7 @@ static void test_reads(void)
     EXPECT(7, "", "--timeout 200ms get strict/r --at-least 99-1.1.1.0");
     EXPECT(2, "is not a version", "get strict/r --at-least hello");
     EXPECT(2, "leave --read out", "get strict/r --at-least %s --read strong", version);
-    EXPECT(1, "strong reads need an ordered bucket", "get default/r --read strong");
+    EXPECT(1, "strong reads need an ordered bucket", "get loose/r --read strong");
     EXPECT(0, "", "get strict/r --version-out /tmp/sgn-version-%d", (int)getpid());
     EXPECT(0, "2-", "put strict/r two --if-version $(cat /tmp/sgn-version-%d)", (int)getpid());
     EXPECT(0, "r\n", "list strict/r; rm /tmp/sgn-version-%d", (int)getpid());

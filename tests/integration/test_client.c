@@ -24,7 +24,7 @@ static void test_operations(struct sgn_client *client)
     struct sgn_request *request = sgn_request_create(client);
     CHECK_ERR(sgn_client_wait_ready(client, 5000), SGN_OK);
     CHECK_ERR(get(request, "nothing"), SGN_ERR_NOT_FOUND);
-    CHECK(strstr(sgn_request_error(request), "get default/nothing") != NULL);
+    CHECK(strstr(sgn_request_error(request), "get loose/nothing") != NULL);
     CHECK_ERR(put(request, "a", "one"), SGN_OK);
     CHECK(sgn_request_context(request).count == 17 && receipt_of(request).copies == 2);
     CHECK_ERR(get(request, "a"), SGN_OK);
@@ -37,20 +37,20 @@ static void test_operations(struct sgn_client *client)
 
     char context[2048];
     snprintf(context, sizeof(context), "%s", sgn_request_context_text(request));
-    sgn_request_put(request, sgn_text("default"), sgn_text("a"), sgn_text("two"));
+    sgn_request_put(request, sgn_text("loose"), sgn_text("a"), sgn_text("two"));
     CHECK_ERR(sgn_request_set_context_text(request, context), SGN_OK);
     CHECK_ERR(sgn_request_run(request), SGN_OK);
-    sgn_request_put(request, sgn_text("default"), sgn_text("a"), sgn_text("two"));
+    sgn_request_put(request, sgn_text("loose"), sgn_text("a"), sgn_text("two"));
     CHECK_ERR(sgn_request_set_context_text(request, "not a context!"), SGN_ERR_INVALID);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_INVALID);
 
-    sgn_request_stat(request, sgn_text("default"), sgn_text("a"));
+    sgn_request_stat(request, sgn_text("loose"), sgn_text("a"));
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     CHECK_ERR(sgn_request_sibling(request, 0, &info), SGN_OK);
     CHECK(info.value.count == 0 && info.value_bytes == 3 && sgn_request_value(request).count == 0);
 
     CHECK_ERR(put(request, "ab", "x"), SGN_OK);
-    sgn_request_list(request, sgn_text("default"), sgn_text("a"));
+    sgn_request_list(request, sgn_text("loose"), sgn_text("a"));
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     struct sgn_item_info item = {.struct_bytes = sizeof(item)};
     CHECK(sgn_request_item_count(request) == 2 && sgn_request_list_end(request) == 1);
@@ -63,7 +63,7 @@ static void test_operations(struct sgn_client *client)
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     struct sgn_bucket_info bucket = {.struct_bytes = sizeof(bucket)};
     CHECK_ERR(sgn_request_bucket_info(request, 0, &bucket), SGN_OK);
-    CHECK(strcmp(bucket.name, "default") == 0 && bucket.w == 2);
+    CHECK(strcmp(bucket.name, "loose") == 0 && bucket.w == 2);
     sgn_request_bucket_create(request, sgn_text("more"), SGN_BUCKET_AVAILABLE, 3, 1, 1);
     CHECK_ERR(sgn_request_run(request), SGN_OK);
 
@@ -84,7 +84,7 @@ static void test_operations(struct sgn_client *client)
     uint32_t homes[3];
     CHECK(sgn_request_homes(request, 5, homes, 3) == 3 && homes[0] != homes[1]);
 
-    sgn_request_del(request, sgn_text("default"), sgn_text("a"));
+    sgn_request_del(request, sgn_text("loose"), sgn_text("a"));
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     CHECK_ERR(get(request, "a"), SGN_ERR_NOT_FOUND);
     sgn_request_destroy(request);
@@ -98,12 +98,12 @@ static void test_bad_input(struct sgn_client *client)
     sgn_request_get(request, sgn_text("Bad Bucket"), sgn_text("k"));
     CHECK_ERR(sgn_request_run(request), SGN_ERR_INVALID);
     CHECK(strstr(sgn_request_error(request), "bucket name") != NULL);
-    sgn_request_get(request, sgn_text("default"), (struct sgn_bytes){large, sizeof(large)});
+    sgn_request_get(request, sgn_text("loose"), (struct sgn_bytes){large, sizeof(large)});
     CHECK_ERR(sgn_request_run(request), SGN_ERR_TOO_LARGE);
     sgn_request_put(
-        request, sgn_text("default"), sgn_text("k"), (struct sgn_bytes){large, (16u << 20) + 1});
+        request, sgn_text("loose"), sgn_text("k"), (struct sgn_bytes){large, (16u << 20) + 1});
     CHECK_ERR(sgn_request_start(request, NULL, NULL), SGN_ERR_TOO_LARGE);
-    sgn_request_get(request, sgn_text("default"), sgn_text("k"));
+    sgn_request_get(request, sgn_text("loose"), sgn_text("k"));
     sgn_request_set_copies(request, 8);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_INVALID);
     sgn_request_reset(request);
@@ -183,16 +183,16 @@ static void test_outcomes(void)
     /* Swallowed once and then refused: nobody can say. */
     all_told(ANSWER_UNAVAILABLE, 0);
     told(location.homes[0], SWALLOW, 0);
-    sgn_request_put(request, sgn_text("default"), sgn_text("again"), sgn_text("5"));
+    sgn_request_put(request, sgn_text("loose"), sgn_text("again"), sgn_text("5"));
     sgn_request_set_timeout(request, 600);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_UNKNOWN);
     all_told(SWALLOW, 0);
-    sgn_request_put(request, sgn_text("default"), sgn_text("again"), sgn_text("6"));
+    sgn_request_put(request, sgn_text("loose"), sgn_text("again"), sgn_text("6"));
     sgn_request_set_timeout(request, 300);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_UNKNOWN);
     uint64_t took_ms = receipt_of(request).ns / 1000000;
     CHECK(took_ms >= 250 && took_ms < 2000);
-    sgn_request_get(request, sgn_text("default"), sgn_text("again"));
+    sgn_request_get(request, sgn_text("loose"), sgn_text("again"));
     sgn_request_set_timeout(request, 50);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_TIMEOUT);
     all_told(ANSWER, 0);
@@ -309,7 +309,7 @@ static void tally_done(struct sgn_request *request, int err, void *user)
     CHECK_ERR(sgn_request_run(request), SGN_ERR_INVALID); /* Would wait for itself. */
     if (tally->again > 0) {
         tally->again--;
-        sgn_request_put(request, sgn_text("default"), sgn_text("async"), sgn_text("v"));
+        sgn_request_put(request, sgn_text("loose"), sgn_text("async"), sgn_text("v"));
         CHECK_ERR(sgn_request_start(request, tally_done, tally), SGN_OK);
     }
     atomic_fetch_add(&tally->done, 1);
@@ -332,7 +332,7 @@ static void test_async(void)
     for (uint32_t i = 0; i < 12; i++) {
         requests[i] = sgn_request_create(client);
     }
-    sgn_request_put(requests[0], sgn_text("default"), sgn_text("async"), sgn_text("v"));
+    sgn_request_put(requests[0], sgn_text("loose"), sgn_text("async"), sgn_text("v"));
     CHECK_ERR(sgn_request_start(requests[0], tally_done, &tally), SGN_OK);
     wait_count(&tally.done, 51);
     CHECK(atomic_load(&tally.failed) == 0);
@@ -341,7 +341,7 @@ static void test_async(void)
     struct tally cancelled = {.again = 0};
     all_told(SWALLOW, 0);
     for (uint32_t i = 0; i < 12; i++) {
-        sgn_request_get(requests[i], sgn_text("default"), sgn_text("async"));
+        sgn_request_get(requests[i], sgn_text("loose"), sgn_text("async"));
         int err = sgn_request_start(requests[i], tally_done, &cancelled);
         CHECK_ERR(err, i < 10 ? SGN_OK : SGN_ERR_BUSY);
     }
@@ -407,7 +407,7 @@ static void test_foreign_loop(void)
     atomic_store(&slow_ms, 60);
     for (uint32_t i = 0; i < 8; i++) {
         requests[i] = sgn_request_create(client);
-        sgn_request_put(requests[i], sgn_text("default"), sgn_text("loop"), sgn_text("v"));
+        sgn_request_put(requests[i], sgn_text("loose"), sgn_text("loop"), sgn_text("v"));
         CHECK_ERR(sgn_request_start(requests[i], count_done, &done), SGN_OK);
     }
     /* The descriptor alone must be enough: for connecting, answers, new requests and timers. */
@@ -420,7 +420,7 @@ static void test_foreign_loop(void)
     }
     struct sgn_location location = locate(requests[0], "loop");
     told(location.homes[0], SWALLOW, 1);
-    sgn_request_get(requests[0], sgn_text("default"), sgn_text("loop"));
+    sgn_request_get(requests[0], sgn_text("loose"), sgn_text("loop"));
     CHECK_ERR(sgn_request_start(requests[0], count_done, &done), SGN_OK);
     turns = 0;
     while (done < 9) {
@@ -433,7 +433,7 @@ static void test_foreign_loop(void)
     CHECK_ERR(get(requests[1], "loop"), SGN_OK); /* run dispatches by itself. */
     all_told(SWALLOW, 0);
     for (uint32_t i = 0; i < 8; i++) {
-        sgn_request_get(requests[i], sgn_text("default"), sgn_text("loop"));
+        sgn_request_get(requests[i], sgn_text("loose"), sgn_text("loop"));
         CHECK_ERR(sgn_request_start(requests[i], count_done, &done), SGN_OK);
         sgn_request_destroy(requests[i]); /* While it runs. */
     }

@@ -111,12 +111,12 @@ static void test_misuse(struct sgn_client *client)
     struct sgn_request *request = sgn_request_create(client);
     struct sgn_key_version version;
     CHECK_ERR(sgn_key_version_parse(&version, "1-1.1.1.0"), SGN_OK);
-    sgn_request_put(request, sgn_text("default"), sgn_text("k"), sgn_text("v"));
+    sgn_request_put(request, sgn_text("loose"), sgn_text("k"), sgn_text("v"));
     sgn_request_set_if_absent(request);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_NOT_ORDERED);
     CHECK(sgn_request_token(request)[0] == '\0');
     CHECK_ERR(sgn_request_key_version(request, &version), SGN_ERR_NOT_ORDERED);
-    sgn_request_get(request, sgn_text("default"), sgn_text("k"));
+    sgn_request_get(request, sgn_text("loose"), sgn_text("k"));
     sgn_request_set_read(request, SGN_READ_STRONG);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_NOT_STRONG);
     CHECK_ERR(put(request, "k", "v"), SGN_OK); /* An available bucket knows no versions. */

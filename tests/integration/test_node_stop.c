@@ -39,12 +39,13 @@ static struct run_conn *put_stuck(struct run_ring *ring, const char *drain)
         }
     }
     run_await_status(ring, 1, "\"peers_alive\":1");
+    run_bucket(ring, 1, "any"); /* Of the kind whose put can ask for both copies. */
     struct run_conn *conn = run_open(ring, 1);
-    RUN_CHECK(run_put(conn, "default", "before", "v") == SGN_OK, "both nodes are well");
+    RUN_CHECK(run_put(conn, "any", "before", "v") == SGN_OK, "both nodes are well");
     RUN_CHECK(kill(ring->pids[2], SIGSTOP) == 0, "STOP");
     struct sgn_msg put = {.type = SGN_MSG_PUT,
                           .request = 77,
-                          .bucket = sgn_bytes_str("default"),
+                          .bucket = sgn_bytes_str("any"),
                           .key = sgn_bytes_str("stuck"),
                           .n = 2,
                           .value = sgn_bytes_str("v")};
@@ -107,7 +108,7 @@ static void test_second_signal(struct run_ring *ring)
     char got[16];
     run_await_status(ring, 1, "\"peers_alive\":1");
     conn = run_open(ring, 1);
-    RUN_CHECK(run_get(conn, "default", "before", got, sizeof(got)) == 1, "\"%s\"", got);
+    RUN_CHECK(run_get(conn, "any", "before", got, sizeof(got)) == 1, "\"%s\"", got);
     run_close(conn);
     say("a second signal ends the node at once, with a status of its own, and loses nothing");
 }
@@ -117,12 +118,12 @@ static void test_newer_format(struct run_ring *ring)
     char directory[128];
     (void)snprintf(directory, sizeof(directory), "%s/data1", ring->dir);
     RUN_CHECK(run_stop(ring, 1, SIGTERM) == 0, "TERM");
-    char *message = raw_put_newer(directory);
+    char *message = raw_put_format(directory, 3);
     RUN_CHECK(message == NULL, "%s", message);
     run_start(ring, 1, NULL, NULL);
     int status = run_wait(ring, 1);
     RUN_CHECK(status == 1 &&
-                  strstr(run_log(ring, 1), "has format 2, and this program knows") != NULL,
+                  strstr(run_log(ring, 1), "has format 3, and this program knows") != NULL,
               "status %d: %s",
               status,
               run_log(ring, 1));

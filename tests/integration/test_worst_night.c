@@ -234,7 +234,7 @@ static void stopped_store(uint32_t node)
     await_store(node, "stopped");
     run_await_status(&ring, node, "writes are refused until the node is restarted");
     night_await_acks(night, ACKS);
-    int count = run_get(conn, "default", "b/0/0", got, sizeof(got));
+    int count = run_get(conn, NIGHT_BUCKET, "b/0/0", got, sizeof(got));
     RUN_CHECK(count > 0 || count == SGN_ERR_NOT_FOUND, "reads: %s", sgn_err_name(count));
     run_close(conn);
     int status = run_stop(&ring, node, SIGTERM);

@@ -44,7 +44,7 @@ struct sgn_receipt receipt_of(const struct sgn_request *request)
 struct sgn_location locate(struct sgn_request *request, const char *key)
 {
     struct sgn_location location = {.struct_bytes = sizeof(location)};
-    sgn_request_locate(request, sgn_text("default"), sgn_text(key));
+    sgn_request_locate(request, sgn_text("loose"), sgn_text(key));
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     CHECK_ERR(sgn_request_location(request, &location), SGN_OK);
     return location;
@@ -52,13 +52,13 @@ struct sgn_location locate(struct sgn_request *request, const char *key)
 
 int put(struct sgn_request *request, const char *key, const char *value)
 {
-    sgn_request_put(request, sgn_text("default"), sgn_text(key), sgn_text(value));
+    sgn_request_put(request, sgn_text("loose"), sgn_text(key), sgn_text(value));
     return sgn_request_run(request);
 }
 
 int get(struct sgn_request *request, const char *key)
 {
-    sgn_request_get(request, sgn_text("default"), sgn_text(key));
+    sgn_request_get(request, sgn_text("loose"), sgn_text(key));
     return sgn_request_run(request);
 }
 

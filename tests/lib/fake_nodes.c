@@ -219,7 +219,7 @@ static void work(struct fake *fake, const struct sgn_msg *msg, struct sgn_msg *a
         answer->after = sgn_bytes_str("zz");
         answer->flags = SGN_RESULT_END;
     } else if (msg->type == SGN_MSG_BUCKET_LIST) {
-        struct sgn_bucket row = {.name = "default",
+        struct sgn_bucket row = {.name = "loose",
                                  .kind = SGN_BUCKET_AVAILABLE,
                                  .n = 3,
                                  .r = 2,

@@ -230,7 +230,7 @@ static void give_map(struct sgn_msg *answer)
 
 bool fake_ordered_work(uint32_t node, const struct sgn_msg *msg, struct sgn_msg *answer)
 {
-    bool is_ours = msg->bucket.count > 0 && !sgn_bytes_equal(msg->bucket, sgn_bytes_str("default"));
+    bool is_ours = msg->bucket.count > 0 && !sgn_bytes_equal(msg->bucket, sgn_bytes_str("loose"));
     bool is_conditional = (msg->flags & (SGN_PUT_IF_ABSENT | SGN_PUT_IF_VERSION)) != 0;
     if (msg->type == SGN_MSG_MAP) {
         give_map(answer);

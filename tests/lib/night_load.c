@@ -153,7 +153,7 @@ static void put_begin(struct lane *lane, char kind, uint32_t key, uint32_t numbe
 {
     size_t bytes = value_make(lane->value, kind, lane->number, key, number);
     sgn_request_put(lane->request,
-                    sgn_text("default"),
+                    sgn_text(NIGHT_BUCKET),
                     key_of(lane, kind, key),
                     (struct sgn_bytes){lane->value, bytes});
 }
@@ -221,7 +221,7 @@ static void seen_step(struct lane *lane, uint32_t key)
         return;
     }
     if (number % 2 == 0 || !state->has_context) {
-        sgn_request_get(lane->request, sgn_text("default"), key_of(lane, 's', key));
+        sgn_request_get(lane->request, sgn_text(NIGHT_BUCKET), key_of(lane, 's', key));
         int err = sgn_request_run(lane->request);
         if (err != SGN_OK && err != SGN_ERR_NOT_FOUND) {
             return;
@@ -265,7 +265,7 @@ static void complain(struct lane *lane, uint32_t node, const char *what, uint32_
 /* Any one copy, by way of this node. */
 static int get_one(struct lane *lane, char kind, uint32_t key, uint32_t node)
 {
-    sgn_request_get(lane->request, sgn_text("default"), key_of(lane, kind, key));
+    sgn_request_get(lane->request, sgn_text(NIGHT_BUCKET), key_of(lane, kind, key));
     sgn_request_set_copies(lane->request, 1);
     sgn_request_set_node(lane->request, node);
     sgn_request_set_timeout(lane->request, READ_MS);
@@ -409,6 +409,9 @@ struct night *night_start(const char *seeds, uint32_t node_count)
         lane->request = sgn_request_create(night->client);
         RUN_CHECK(lane->request != NULL, "memory");
     }
+    struct sgn_request *make = night->lanes[0].request;
+    sgn_request_bucket_create(make, sgn_text(NIGHT_BUCKET), SGN_BUCKET_AVAILABLE, 0, 0, 0);
+    RUN_CHECK(sgn_request_run(make) == SGN_OK, "%s", sgn_request_error(make));
     for (uint32_t i = 0; i < LANES; i++) {
         struct lane *lane = &night->lanes[i];
         RUN_CHECK(pthread_create(&lane->thread, NULL, lane_main, lane) == 0, "thread");

@@ -16,6 +16,8 @@
 
 #include <stdint.h>
 
+#define NIGHT_BUCKET "night" /* Available; night_start makes it. */
+
 struct night;
 
 struct night *night_start(const char *seeds, uint32_t node_count);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ring/core/bucket.h"
 #include "ring/net/address.h"
 #include "ring/net/hello.h"
 #include "ring/net/msg_codec.h"
@@ -390,6 +391,28 @@ int run_call(struct run_conn *conn, struct sgn_msg *msg, struct sgn_msg *answer)
     return answer->err;
 }
 
+void run_sign(struct sgn_msg *write)
+{
+    static uint64_t serial;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t parts[2] = {++serial, (uint64_t)getpid()};
+    memcpy(write->id.bytes, parts, sizeof(write->id.bytes));
+    write->stamp = ((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000) << 16;
+}
+
+void run_bucket(const struct run_ring *ring, uint32_t node, const char *name)
+{
+    struct run_conn *conn = run_open(ring, node);
+    struct sgn_msg make = {.type = SGN_MSG_BUCKET_PUT,
+                           .bucket = sgn_bytes_str(name),
+                           .b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 0, 0, 0)};
+    struct sgn_msg answer;
+    int err = run_call(conn, &make, &answer);
+    RUN_CHECK(err == SGN_OK, "bucket %s: %s", name, sgn_err_name(err));
+    run_close(conn);
+}
+
 int run_put(struct run_conn *conn, const char *bucket, const char *key, const char *value)
 {
     struct sgn_msg put = {.type = SGN_MSG_PUT,
@@ -397,6 +420,7 @@ int run_put(struct run_conn *conn, const char *bucket, const char *key, const ch
                           .key = sgn_bytes_str(key),
                           .value = sgn_bytes_str(value)};
     struct sgn_msg answer;
+    run_sign(&put);
     return run_call(conn, &put, &answer);
 }
 
@@ -405,19 +429,23 @@ int run_get(struct run_conn *conn, const char *bucket, const char *key, char *te
     struct sgn_msg get = {
         .type = SGN_MSG_GET, .bucket = sgn_bytes_str(bucket), .key = sgn_bytes_str(key)};
     struct sgn_msg answer;
-    struct sgn_record record;
     text[0] = '\0';
     int err = run_call(conn, &get, &answer);
     if (err != SGN_OK) {
         return err;
     }
-    RUN_CHECK(
-        sgn_record_decode(answer.value, SGN_RECORD_WITH_BODIES, &record) == SGN_OK, "%s", key);
-    const struct sgn_sibling *newest = sgn_record_newest(&record);
-    size_t count = newest != NULL ? newest->body.count : 0;
+    struct sgn_bytes body = answer.value;
+    if ((answer.flags & SGN_RESULT_ORDERED) == 0) {
+        struct sgn_record record;
+        RUN_CHECK(
+            sgn_record_decode(answer.value, SGN_RECORD_WITH_BODIES, &record) == SGN_OK, "%s", key);
+        const struct sgn_sibling *newest = sgn_record_newest(&record);
+        body = newest != NULL ? newest->body : sgn_bytes_of(NULL, 0);
+    }
+    size_t count = body.count;
     RUN_CHECK(count < bytes, "%zu bytes", count);
     if (count > 0) {
-        memcpy(text, newest->body.ptr, count);
+        memcpy(text, body.ptr, count);
     }
     text[count] = '\0';
     return (int)count;

@@ -73,6 +73,11 @@ bool run_receive(struct run_conn *conn, struct sgn_msg *msg);
 /* Sends and receives; gives the RESULT's error and fails the test if none came. */
 int run_call(struct run_conn *conn, struct sgn_msg *msg, struct sgn_msg *answer);
 
+/* Gives a write the id and the stamp of a request made now; an ordered bucket wants both. */
+void run_sign(struct sgn_msg *write);
+/* Makes an available bucket with the ring's number of copies; one that is there already is fine. */
+void run_bucket(const struct run_ring *ring, uint32_t node, const char *name);
+/* In buckets of either kind. */
 int run_put(struct run_conn *conn, const char *bucket, const char *key, const char *value);
 /* Length of the newest value copied into text (0 bytes: deleted or absent), or an error < 0. */
 int run_get(struct run_conn *conn, const char *bucket, const char *key, char *text, size_t bytes);

@@ -48,11 +48,11 @@ static inline char *raw_put(const char *where,
     return message;
 }
 
-/* The identity as a program of format 2 may have written it: only the number is known of it. */
-static inline char *raw_put_newer(const char *where)
+/* The identity as a program of another format may have written it: only the number is known. */
+static inline char *raw_put_format(const char *where, uint8_t format)
 {
     struct sgn_bytes key = sgn_bytes_of("\0identity", 9);
-    uint8_t raw[20] = {2, 0, 0, 0, 'n', 'e', 'w'};
+    uint8_t raw[20] = {format, 0, 0, 0, 'n', 'e', 'w'};
     struct sgn_sink sink = sgn_sink_of(raw + 16, 4);
     sgn_sink_uint(&sink, sgn_crc32c(sgn_crc32c(0, key), sgn_bytes_of(raw, 16)), 4);
     return raw_put(where, "meta", key, sgn_bytes_of(raw, sizeof(raw)), false);

@@ -33,14 +33,23 @@ int ask(uint32_t node, struct sgn_msg msg)
     return ring.reply.err;
 }
 
+void available_ring(uint32_t nodes, uint32_t replicas, uint32_t partitions)
+{
+    mini_init(&ring, nodes, replicas, partitions);
+    struct sgn_msg make = msg_of(SGN_MSG_BUCKET_PUT, BUCKET, "", "");
+    make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 0, 0, 0);
+    cr_assert_eq(ask(1, make), SGN_OK, "%s", ring.reply.text);
+    mini_pass(&ring, 600);
+}
+
 int put(uint32_t node, const char *key, const char *value)
 {
-    return ask(node, msg_of(SGN_MSG_PUT, "default", key, value));
+    return ask(node, msg_of(SGN_MSG_PUT, BUCKET, key, value));
 }
 
 int get(uint32_t node, const char *key, uint32_t r)
 {
-    struct sgn_msg msg = msg_of(SGN_MSG_GET, "default", key, "");
+    struct sgn_msg msg = msg_of(SGN_MSG_GET, BUCKET, key, "");
     msg.n = r;
     return ask(node, msg);
 }
@@ -70,7 +79,7 @@ uint32_t home_of(const char *key, uint32_t rank)
     uint8_t raw[1200];
     uint32_t nodes[SGN_NODES_MAX];
     struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
-    sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(key), &sink);
+    sgn_full_key_encode(sgn_bytes_str(BUCKET), sgn_bytes_str(key), &sink);
     uint32_t partition =
         sgn_partition_of(sgn_hash(sgn_sink_bytes(&sink)), ring.shape.partition_count);
     cr_assert(sgn_ring_preference(&ring.shape, partition, nodes, SGN_NODES_MAX) > rank);
@@ -81,7 +90,7 @@ struct mini_entry *data_of(uint32_t node, const char *key)
 {
     uint8_t raw[1200];
     struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
-    sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(key), &sink);
+    sgn_full_key_encode(sgn_bytes_str(BUCKET), sgn_bytes_str(key), &sink);
     return mini_find(&ring.nodes[node - 1], SGN_FAMILY_DATA, raw, sink.count);
 }
 

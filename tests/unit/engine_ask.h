@@ -8,6 +8,11 @@
 
 extern struct mini_ring ring;
 
+#define BUCKET "any" /* Available, as many copies as the ring keeps. */
+
+/* A new ring with that bucket, idle. */
+void available_ring(uint32_t nodes, uint32_t replicas, uint32_t partitions);
+
 /* A request with an id of its own; the texts are borrowed. */
 struct sgn_msg msg_of(enum sgn_msg_type type,
                       const char *bucket,

@@ -22,6 +22,7 @@ Test(bucket, tables_merge_in_any_order)
     sgn_bucket_table_init(&b, 3);
     const struct sgn_bucket *first = sgn_bucket_find(&a, sgn_bytes_str("default"));
     cr_assert(first != NULL && first->n == 3 && first->r == 2 && first->w == 2);
+    cr_assert_eq(first->kind, SGN_BUCKET_ORDERED);
     for (uint32_t i = 0; i < 300; i++) {
         char name[16];
         snprintf(name, sizeof(name), "b%u", i % 60);
@@ -90,7 +91,12 @@ Test(bucket, properties)
         cr_assert_eq(sgn_bucket_props_unpack(bad[i], 3, &row, &why), SGN_ERR_INVALID);
         cr_assert_not_null(why);
     }
-    cr_assert_eq(
-        sgn_bucket_props_unpack(sgn_bucket_props_pack(SGN_BUCKET_ORDERED, 0, 0, 0), 3, &row, &why),
-        SGN_ERR_UNSUPPORTED);
+    for (uint32_t kind = 0; kind <= SGN_BUCKET_ORDERED; kind += SGN_BUCKET_ORDERED) {
+        cr_assert_eq(
+            sgn_bucket_props_unpack(sgn_bucket_props_pack(kind, 0, 0, 0), 5, &row, &why), SGN_OK);
+        cr_assert(row.kind == SGN_BUCKET_ORDERED && row.n == 5 && row.r == 3 && row.w == 3);
+        cr_assert_eq(sgn_bucket_props_unpack(sgn_bucket_props_pack(kind, 5, 0, 4), 5, &row, &why),
+                     SGN_ERR_INVALID,
+                     "its quorum is no choice");
+    }
 }

@@ -11,7 +11,7 @@
 static void lists_agree(void)
 {
     char key[32];
-    struct sgn_msg list = msg_of(SGN_MSG_LIST, "default", "dir/", "");
+    struct sgn_msg list = msg_of(SGN_MSG_LIST, BUCKET, "dir/", "");
     list.n = 7;
     int seen = 0;
     char last[64] = "";
@@ -36,7 +36,7 @@ static void lists_agree(void)
     /* With most keys deleted, pages of single nodes end early and at different places. */
     for (int i = 2; i < 95; i++) {
         snprintf(key, sizeof(key), "dir/%03d", i);
-        cr_assert(i % 9 == 0 || ask(1, msg_of(SGN_MSG_DEL, "default", key, "")) == SGN_OK);
+        cr_assert(i % 9 == 0 || ask(1, msg_of(SGN_MSG_DEL, BUCKET, key, "")) == SGN_OK);
     }
     seen = 0;
     list.n = 4;
@@ -64,7 +64,7 @@ Test(engine, every_node_takes_every_request)
 {
     char key[32];
     char value[32];
-    mini_init(&ring, 5, 3, 16);
+    available_ring(5, 3, 16);
     for (uint32_t i = 1; i <= 5; i++) {
         cr_assert_eq(counts_of(i).peers_alive, 4);
     }
@@ -82,7 +82,7 @@ Test(engine, every_node_takes_every_request)
         }
     }
     lists_agree();
-    struct sgn_msg stat = msg_of(SGN_MSG_GET, "default", "dir/001", "");
+    struct sgn_msg stat = msg_of(SGN_MSG_GET, BUCKET, "dir/001", "");
     stat.flags = SGN_GET_HEAD_ONLY;
     for (uint32_t via = 1; via <= 5; via++) {
         struct sgn_record record;
@@ -94,7 +94,7 @@ Test(engine, every_node_takes_every_request)
                      SGN_OK);
         cr_assert_eq(record.siblings[0].body_bytes, 7);
     }
-    cr_assert_eq(ask(4, msg_of(SGN_MSG_DEL, "default", "dir/001", "")), SGN_OK);
+    cr_assert_eq(ask(4, msg_of(SGN_MSG_DEL, BUCKET, "dir/001", "")), SGN_OK);
     for (uint32_t via = 1; via <= 5; via++) {
         cr_assert_eq(get(via, "dir/001", 2), SGN_ERR_NOT_FOUND);
         cr_assert(ring.reply.value_count > 0, "a delete has a context");
@@ -109,34 +109,34 @@ Test(engine, bad_requests_are_refused)
 {
     static char large[1100];
     memset(large, 'k', sizeof(large) - 1);
-    mini_init(&ring, 3, 3, 8);
+    available_ring(3, 3, 8);
     cr_assert_eq(ask(1, msg_of(SGN_MSG_PUT, "nowhere", "k", "v")), SGN_ERR_NO_BUCKET);
     cr_assert_eq(ask(1, msg_of(SGN_MSG_PUT, "Bad Name", "k", "v")), SGN_ERR_INVALID);
     cr_assert_eq(put(1, "", "v"), SGN_ERR_INVALID);
     cr_assert_eq(put(1, large, "v"), SGN_ERR_TOO_LARGE);
-    struct sgn_msg msg = msg_of(SGN_MSG_PUT, "default", "k", "v");
+    struct sgn_msg msg = msg_of(SGN_MSG_PUT, BUCKET, "k", "v");
     msg.n = 4;
     cr_assert_eq(ask(1, msg), SGN_ERR_INVALID);
-    msg = msg_of(SGN_MSG_PUT, "default", "k", "v");
+    msg = msg_of(SGN_MSG_PUT, BUCKET, "k", "v");
     msg.context = sgn_bytes_str("nonsense");
     cr_assert_eq(ask(1, msg), SGN_ERR_INVALID);
-    msg = msg_of(SGN_MSG_PUT, "default", "k", "v");
+    msg = msg_of(SGN_MSG_PUT, BUCKET, "k", "v");
     msg.stamp = (1700000000000u + 60000000u) << 16;
     cr_assert_eq(ask(1, msg), SGN_ERR_CLOCK);
-    msg = msg_of(SGN_MSG_GET, "default", "k", "");
+    msg = msg_of(SGN_MSG_GET, BUCKET, "k", "");
     msg.a = SGN_READ_STRONG;
     cr_assert_eq(ask(1, msg), SGN_ERR_NOT_STRONG);
     cr_assert_eq(get(1, "k", 4), SGN_ERR_INVALID);
     cr_assert_eq(ask(1, msg_of(SGN_MSG_RING, "", "", "")), SGN_ERR_INVALID);
-    cr_assert_eq(ask(1, msg_of(SGN_MSG_REPL_PUT, "default", "k", "garbage")), SGN_ERR_INVALID);
+    cr_assert_eq(ask(1, msg_of(SGN_MSG_REPL_PUT, BUCKET, "k", "garbage")), SGN_ERR_INVALID);
     cr_assert_eq(ring.reply.type, SGN_MSG_REPL_ACK);
-    msg = msg_of(SGN_MSG_LIST, "default", "", "");
+    msg = msg_of(SGN_MSG_LIST, BUCKET, "", "");
     msg.n = 1001;
     cr_assert_eq(ask(1, msg), SGN_ERR_INVALID);
     ring.pool_refuses = true;
     cr_assert_eq(put(1, "k", "v"), SGN_ERR_BUSY);
     cr_assert_eq(get(1, "k", 2), SGN_ERR_BUSY);
-    cr_assert_eq(ask(1, msg_of(SGN_MSG_LIST, "default", "", "")), SGN_ERR_BUSY);
+    cr_assert_eq(ask(1, msg_of(SGN_MSG_LIST, BUCKET, "", "")), SGN_ERR_BUSY);
     ring.pool_refuses = false;
     cr_assert_eq(get(1, "k", 1), SGN_ERR_NOT_FOUND, "nothing of it all was kept");
     cr_assert_eq(ring.reply.value_count, 0);
@@ -146,7 +146,7 @@ Test(engine, bad_requests_are_refused)
         ring.nodes[i - 1].stall_stores = true;
     }
     for (uint32_t i = 0; i < SGN_OPS_MAX; i++) {
-        mini_request(&ring, 1, msg_of(SGN_MSG_PUT, "default", "crowded", "v"));
+        mini_request(&ring, 1, msg_of(SGN_MSG_PUT, BUCKET, "crowded", "v"));
     }
     mini_run(&ring);
     cr_assert_eq(ring.reply.count, before + counts_of(1).refused_busy - 3);
@@ -165,15 +165,15 @@ Test(engine, bad_requests_are_refused)
 static void blind_writers(const char *key, uint32_t first, uint32_t second)
 {
     uint8_t context[2048];
-    struct sgn_msg msg = msg_of(SGN_MSG_PUT, "default", key, "one");
+    struct sgn_msg msg = msg_of(SGN_MSG_PUT, BUCKET, key, "one");
     msg.flags = SGN_PUT_HAS_CONTEXT;
     cr_assert_eq(ask(first, msg), SGN_OK);
-    msg = msg_of(SGN_MSG_PUT, "default", key, "two");
+    msg = msg_of(SGN_MSG_PUT, BUCKET, key, "two");
     msg.flags = SGN_PUT_HAS_CONTEXT;
     cr_assert_eq(ask(second, msg), SGN_OK);
     size_t count = ring.reply.context_count;
     memcpy(context, ring.reply.context, count);
-    msg = msg_of(SGN_MSG_PUT, "default", key, "three");
+    msg = msg_of(SGN_MSG_PUT, BUCKET, key, "three");
     msg.flags = SGN_PUT_HAS_CONTEXT;
     msg.context = sgn_bytes_of(context, count);
     cr_assert_eq(ask(second, msg), SGN_OK);
@@ -188,12 +188,12 @@ static void blind_writers(const char *key, uint32_t first, uint32_t second)
 
 Test(engine, siblings_and_contexts)
 {
-    mini_init(&ring, 3, 3, 8);
+    available_ring(3, 3, 8);
     blind_writers("apart", 1, 2);
     blind_writers("together", 1, 1);
-    struct sgn_msg first = msg_of(SGN_MSG_PUT, "default", "k", "one");
+    struct sgn_msg first = msg_of(SGN_MSG_PUT, BUCKET, "k", "one");
     first.flags = SGN_PUT_HAS_CONTEXT;
-    struct sgn_msg second = msg_of(SGN_MSG_PUT, "default", "k", "two");
+    struct sgn_msg second = msg_of(SGN_MSG_PUT, BUCKET, "k", "two");
     second.flags = SGN_PUT_HAS_CONTEXT;
     cr_assert_eq(ask(1, first), SGN_OK);
     cr_assert_eq(ask(1, first), SGN_OK, "a retry by request id");
@@ -204,7 +204,7 @@ Test(engine, siblings_and_contexts)
     cr_assert_eq(get(3, "k", 2), SGN_OK);
     cr_assert_eq(reply_record().sibling_count, 2);
     /* The second writer never saw "one": the context it got must not overwrite it. */
-    struct sgn_msg third = msg_of(SGN_MSG_PUT, "default", "k", "three");
+    struct sgn_msg third = msg_of(SGN_MSG_PUT, BUCKET, "k", "three");
     third.flags = SGN_PUT_HAS_CONTEXT;
     third.context = sgn_bytes_of(context, count);
     cr_assert_eq(ask(2, third), SGN_OK);
@@ -219,7 +219,7 @@ Test(engine, siblings_and_contexts)
     cr_assert(one && three && record.sibling_count == 2);
     struct sgn_sink sink = sgn_sink_of(context, sizeof(context));
     sgn_context_encode(&record.vector, &sink);
-    struct sgn_msg last = msg_of(SGN_MSG_PUT, "default", "k", "last");
+    struct sgn_msg last = msg_of(SGN_MSG_PUT, BUCKET, "k", "last");
     last.flags = SGN_PUT_HAS_CONTEXT;
     last.context = sgn_sink_bytes(&sink);
     cr_assert_eq(ask(1, last), SGN_OK);
@@ -230,7 +230,7 @@ Test(engine, siblings_and_contexts)
     uint32_t stores = ring.nodes[home_of("hot", 0) - 1].stores;
     uint32_t before = ring.reply.count;
     for (int i = 0; i < (int)SGN_SIBLINGS_MINT_MAX; i++) {
-        struct sgn_msg msg = msg_of(SGN_MSG_PUT, "default", "hot", "x");
+        struct sgn_msg msg = msg_of(SGN_MSG_PUT, BUCKET, "hot", "x");
         msg.flags = SGN_PUT_HAS_CONTEXT;
         mini_request(&ring, home_of("hot", 0), msg);
     }
@@ -247,7 +247,7 @@ Test(engine, siblings_and_contexts)
 Test(engine, hints_stand_ins_and_hand_over)
 {
     char key[32];
-    mini_init(&ring, 5, 3, 16);
+    available_ring(5, 3, 16);
     uint32_t a = home_of("k", 0);
     uint32_t b = home_of("k", 1);
     uint32_t c = home_of("k", 2);
@@ -276,7 +276,7 @@ Test(engine, hints_stand_ins_and_hand_over)
     cr_assert_eq(put(stranger, "k", "guest"), SGN_OK, "%s", ring.reply.text);
     cr_assert(reads(stranger, "k", 2, "guest"));
     uint32_t generation = ring.nodes[stranger - 1].guest_generation;
-    struct sgn_msg all = msg_of(SGN_MSG_PUT, "default", "k", "no");
+    struct sgn_msg all = msg_of(SGN_MSG_PUT, BUCKET, "k", "no");
     all.n = 3;
     cr_assert_eq(ask(stranger, all), SGN_ERR_UNAVAILABLE, "%s", ring.reply.text);
     cr_assert(strstr(ring.reply.text, "missing") != NULL);
@@ -291,7 +291,7 @@ Test(engine, hints_stand_ins_and_hand_over)
     cr_assert_eq(record.sibling_count, 2, "v1 was not seen by the guest");
     /* Three nodes, no stand-in: the coordinator keeps a reference. */
     mini_clear(&ring);
-    mini_init(&ring, 3, 3, 8);
+    available_ring(3, 3, 8);
     mini_down(&ring, 3);
     for (int i = 0; i < 200; i++) {
         snprintf(key, sizeof(key), "key %d", i);
@@ -310,11 +310,11 @@ Test(engine, hints_stand_ins_and_hand_over)
 
 Test(engine, silence_and_refusals)
 {
-    mini_init(&ring, 3, 3, 8);
+    available_ring(3, 3, 8);
     uint32_t a = home_of("k", 0);
     uint32_t b = home_of("k", 1);
     uint32_t c = home_of("k", 2);
-    struct sgn_msg all = msg_of(SGN_MSG_PUT, "default", "k", "v");
+    struct sgn_msg all = msg_of(SGN_MSG_PUT, BUCKET, "k", "v");
     all.n = 3;
     ring.nodes[c - 1].mute = true;
     cr_assert_eq(ask(a, all), SGN_ERR_UNKNOWN);

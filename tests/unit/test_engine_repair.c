@@ -16,7 +16,7 @@ static void drift_key(char *key, size_t cap, int i)
         uint8_t raw[64];
         struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
         snprintf(key, cap, "drift %u", at);
-        sgn_full_key_encode(sgn_bytes_str("default"), sgn_bytes_str(key), &sink);
+        sgn_full_key_encode(sgn_bytes_str(BUCKET), sgn_bytes_str(key), &sink);
         uint64_t hash = sgn_hash(sgn_sink_bytes(&sink));
         if (i % 3 == 0 || (sgn_partition_of(hash, 8) == 5 && sgn_leaf_of(hash, 8) == 77)) {
             next = tried[i] == 0 ? at : next;
@@ -51,7 +51,7 @@ static void one_key_differs(void)
 Test(engine_repair, read_repair_and_trees)
 {
     char key[64];
-    mini_init(&ring, 3, 3, 8);
+    available_ring(3, 3, 8);
     cr_assert_eq(put(1, "k", "old"), SGN_OK);
     mini_pass(&ring, 100);
     struct mini_entry *entry = data_of(2, "k");
@@ -91,7 +91,7 @@ Test(engine_repair, read_repair_and_trees)
     mini_up(&ring, 3);
     cr_assert_not(trees_equal());
     drift_key(key, sizeof(key), 5);
-    cr_assert_eq(ask(1, msg_of(SGN_MSG_DEL, "default", key, "")), SGN_OK);
+    cr_assert_eq(ask(1, msg_of(SGN_MSG_DEL, BUCKET, key, "")), SGN_OK);
     for (int i = 0; i < 300 && !trees_equal(); i++) {
         mini_pass(&ring, 200);
     }
@@ -107,7 +107,7 @@ Test(engine_repair, read_repair_and_trees)
 
 Test(engine_repair, buckets)
 {
-    mini_init(&ring, 5, 3, 16);
+    available_ring(5, 3, 16);
     struct sgn_msg make = msg_of(SGN_MSG_BUCKET_PUT, "photos", "", "");
     make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 2, 1, 2);
     cr_assert_eq(ask(2, make), SGN_OK);
@@ -152,6 +152,16 @@ Test(engine_repair, buckets)
     make.bucket = sgn_bytes_str("photos");
     make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 3, 0, 0);
     cr_assert_eq(ask(5, make), SGN_ERR_INVALID);
+    make.b = sgn_bucket_props_pack(SGN_BUCKET_ORDERED, 0, 0, 0);
+    cr_assert_eq(ask(5, make), SGN_ERR_INVALID, "its tombstones are of the other kind");
+    cr_assert_not_null(strstr(ring.reply.text, "only as available"), "%s", ring.reply.text);
+    make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 2, 1, 2);
+    cr_assert_eq(ask(5, make), SGN_OK, "as it was");
+    cr_assert_eq(ask(2, msg_of(SGN_MSG_BUCKET_DEL, "strict", "", "")), SGN_OK);
+    make.bucket = sgn_bytes_str("strict");
+    make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 3, 0, 0);
+    cr_assert_eq(ask(4, make), SGN_ERR_INVALID);
+    cr_assert_not_null(strstr(ring.reply.text, "only as ordered"), "%s", ring.reply.text);
     /* A node that was away hears of it. */
     mini_down(&ring, 4);
     make.bucket = sgn_bytes_str("later");
@@ -170,10 +180,10 @@ Test(engine_repair, buckets)
 
 Test(engine_repair, liveness_goes_both_ways)
 {
-    mini_init(&ring, 3, 3, 8);
+    available_ring(3, 3, 8);
     mini_down(&ring, 3);
     cr_assert_eq(counts_of(1).peers_alive, 1);
-    struct sgn_msg list = msg_of(SGN_MSG_LIST, "default", "", "");
+    struct sgn_msg list = msg_of(SGN_MSG_LIST, BUCKET, "", "");
     cr_assert_eq(ask(1, list), SGN_OK);
     mini_down(&ring, 2);
     cr_assert_eq(ask(1, list), SGN_ERR_UNAVAILABLE);

@@ -35,7 +35,10 @@ static void all_show(const char *prefix, const char *want, uint32_t limit)
 Test(order_lists, by_quorum)
 {
     order_ring(5, 3);
-    struct sgn_msg available = msg_of(SGN_MSG_LIST, "default", "", "");
+    struct sgn_msg make = msg_of(SGN_MSG_BUCKET_PUT, BUCKET, "", "");
+    make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 0, 0, 0);
+    cr_assert_eq(ask(2, make), SGN_OK);
+    struct sgn_msg available = msg_of(SGN_MSG_LIST, BUCKET, "", "");
     available.a = SGN_READ_STRONG;
     cr_assert_eq(ask(1, available), SGN_ERR_NOT_STRONG);
     available.a = 3;

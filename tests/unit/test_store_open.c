@@ -150,11 +150,11 @@ Test(store_open, refused_directories)
     cr_assert_eq(sgn_store_close(store), SGN_OK);
 
     /* A newer format: a number in the identity, or a family unknown here. */
-    char *message = raw_put_newer(directory);
+    char *message = raw_put_format(directory, 3);
     cr_assert_null(message, "%s", message);
     options = options_of("unit", 3);
     cr_assert_eq(open_bad(&options), SGN_ERR_FORMAT);
-    cr_assert_not_null(strstr(error, "format 2"), "%s", error);
+    cr_assert_not_null(strstr(error, "format 3"), "%s", error);
     /* With a wrong checksum it is damaged, not new. */
     spoil("meta", sgn_bytes_of("\0identity", 9), sgn_bytes_of("\3\0\0\0new\1\2\3\4", 11), false);
     cr_assert_eq(open_bad(&options), SGN_ERR_CORRUPT);
