@@ -70,10 +70,6 @@ build()
         targets=(--target "$@")
     fi
     mkdir -p "$(dirname "$log")"
-    local configure=(cmake --preset "$preset")
-    if [ -n "${SGN_CONFIGURE:-}" ]; then # One more cmake option, such as -DSGN_TOLERANT=ON.
-        configure+=("$SGN_CONFIGURE")
-    fi
-    "${configure[@]}" >"$log" 2>&1 &&
+    cmake --preset "$preset" >"$log" 2>&1 &&
         cmake --build --preset "$preset" "${targets[@]}" -- -k 0 >>"$log" 2>&1
 }
