@@ -5,8 +5,8 @@
 #include "ring/core/check.h"
 #include "ring/core/items.h"
 #include "ring/core/key.h"
-#include "ring/core/placement.h"
 #include "ring/core/ordered.h"
+#include "ring/core/placement.h"
 #include "ring/core/record.h"
 #include "tests/lib/mini_pool.h"
 
@@ -233,10 +233,10 @@ static void fx_scan(struct mini_ring *ring, struct mini_node *node, const struct
             struct sgn_ordered record;
             struct sgn_sink cut = sgn_sink_of(head, sizeof(head));
             sgn_sink_put(&cut, value.ptr, 8);
-            SGN_ASSERT(sgn_ordered_decode(
-                           sgn_bytes_of((const uint8_t *)value.ptr + 8, value.count - 8),
-                           true,
-                           &record) == SGN_OK);
+            SGN_ASSERT(
+                sgn_ordered_decode(sgn_bytes_of((const uint8_t *)value.ptr + 8, value.count - 8),
+                                   true,
+                                   &record) == SGN_OK);
             sgn_ordered_encode(&record, false, &cut);
             SGN_ASSERT(!cut.full);
             value = entry->corrupt ? sgn_bytes_of(NULL, 0) : sgn_sink_bytes(&cut);
