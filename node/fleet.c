@@ -6,6 +6,8 @@
 #include "node/driver.h"
 #include "node/log.h"
 
+#define FLUSH_TURNS_MAX 2u /* Turns of the loop that a flush is put off by. */
+
 static bool listed(const struct sgn_map *map, uint32_t id)
 {
     for (uint32_t i = 0; i < map->witness_count; i++) {
@@ -65,6 +67,16 @@ void sgn_driver_follow_map(struct sgn_driver *driver)
             "version=%u witnesses=%u",
             map->version,
             map->witness_count);
+    sgn_watch_map(&driver->watch, driver->engine, &driver->ring);
+}
+
+/* To run behind what is ready already. */
+static void flush_arm(struct sgn_driver *driver, uint32_t turns)
+{
+    driver->flush_armed = true;
+    driver->flush_turns = turns;
+    driver->feeds_seen = driver->feeds;
+    event_active(driver->flush_event, EV_TIMEOUT, 1);
 }
 
 static void turn_end(evutil_socket_t fd, short what, void *user)
@@ -72,6 +84,11 @@ static void turn_end(evutil_socket_t fd, short what, void *user)
     (void)fd;
     (void)what;
     struct sgn_driver *driver = user;
+    /* While the sockets bring more, one more turn: what it brings can go in the same messages. */
+    if (driver->feeds != driver->feeds_seen && driver->flush_turns < FLUSH_TURNS_MAX) {
+        flush_arm(driver, driver->flush_turns + 1);
+        return;
+    }
     driver->flush_armed = false;
     struct sgn_event event = {.type = SGN_EV_FLUSH};
     sgn_driver_feed(driver, &event);
@@ -92,7 +109,6 @@ void sgn_driver_turn(struct sgn_driver *driver)
 {
     if (driver->flush_event != NULL && !driver->flush_armed &&
         sgn_engine_wants_flush(driver->engine)) {
-        driver->flush_armed = true;
-        event_active(driver->flush_event, EV_TIMEOUT, 1); /* Behind what is ready already. */
+        flush_arm(driver, 0);
     }
 }

@@ -65,20 +65,43 @@ static void tick(evutil_socket_t fd, short what, void *user)
     sgn_driver_feed(driver, &event);
     if (++driver->ticks % LOG_TICKS == 0) {
         sgn_log_tick();
+        sgn_watch_second(&driver->watch, driver->engine, driver->peers);
     }
 }
 
 static void peer_up(uint32_t node, const struct sgn_hello *other, void *user)
 {
-    SGN_LOG(
-        SGN_LOG_INFO, "peer connected", NULL, "peer=%u incarnation=%u", node, other->incarnation);
+    if ((node & SGN_WITNESS_BIT) != 0) {
+        SGN_LOG(SGN_LOG_INFO,
+                "witness connected",
+                NULL,
+                "witness=%u incarnation=%u",
+                node & ~SGN_WITNESS_BIT,
+                other->incarnation);
+    } else {
+        SGN_LOG(SGN_LOG_INFO,
+                "peer connected",
+                NULL,
+                "peer=%u incarnation=%u",
+                node,
+                other->incarnation);
+    }
     struct sgn_event event = {.type = SGN_EV_PEER_UP, .node = node};
     sgn_driver_feed(user, &event);
 }
 
 static void peer_down(uint32_t node, enum sgn_err err, const char *why, void *user)
 {
-    SGN_LOG(SGN_LOG_WARN, "peer lost", why, "peer=%u err=%s", node, sgn_err_name(err));
+    if ((node & SGN_WITNESS_BIT) != 0) {
+        SGN_LOG(SGN_LOG_WARN,
+                "witness lost",
+                why,
+                "witness=%u err=%s",
+                node & ~SGN_WITNESS_BIT,
+                sgn_err_name(err));
+    } else {
+        SGN_LOG(SGN_LOG_WARN, "peer lost", why, "peer=%u err=%s", node, sgn_err_name(err));
+    }
     struct sgn_event event = {.type = SGN_EV_PEER_DOWN, .node = node};
     sgn_driver_feed(user, &event);
 }

@@ -105,6 +105,109 @@ static void write_engine(struct evbuffer *out, const struct sgn_driver *driver)
     sgn_prom_gauge(out, "peers_alive", c.peers_alive, "Peers heard within the suspicion time.");
 }
 
+static void write_ordered(struct evbuffer *out, const struct sgn_driver *driver)
+{
+    struct sgn_engine_counts c;
+    sgn_engine_counts(driver->engine, &c);
+    sgn_prom_counter(
+        out, "rounds_chained_total", c.rounds_chained, "Ordered writes in one round trip.");
+    sgn_prom_counter(
+        out, "rounds_classic_total", c.rounds_classic, "Ordered rounds of two round trips.");
+    sgn_prom_counter(out,
+                     "rounds_nacked_total",
+                     c.rounds_nacked,
+                     "Answers that a higher ballot was promised: writers met.");
+    sgn_prom_counter(out,
+                     "rounds_stale_total",
+                     c.rounds_stale,
+                     "Answers that the map had changed under a round.");
+    sgn_prom_head(out,
+                  "ordered_reads_total",
+                  "counter",
+                  "Reads of ordered buckets served here, by path; eventual: of one replica.");
+    const struct {
+        const char *path;
+        uint64_t count;
+    } reads[] = {{"fast", c.reads_fast},
+                 {"quorum", c.reads_quorum},
+                 {"round", c.reads_round},
+                 {"eventual", c.reads_eventual}};
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        (void)evbuffer_add_printf(out,
+                                  "signet_ordered_reads_total{path=\"%s\"} %llu\n",
+                                  reads[i].path,
+                                  (unsigned long long)reads[i].count);
+    }
+    sgn_prom_counter(
+        out, "settles_total", c.settles, "Ordered writes whose marks witnesses may forget.");
+    sgn_prom_counter(out,
+                     "resolves_total",
+                     c.resolves,
+                     "Rounds of this node's own to finish what others left pending or unsettled.");
+    sgn_prom_counter(out, "marks_sent_total", c.marks_sent, "Marks asked of a witness group.");
+    sgn_prom_counter(out, "checks_sent_total", c.checks_sent, "Checks asked of a witness group.");
+    sgn_prom_counter(out, "map_changes_total", c.map_changes, "Maps adopted since the start.");
+    sgn_prom_counter(
+        out, "fenced_total", c.fenced, "Times an ordered round had to wait for a fence.");
+    sgn_prom_gauge(out, "dirty_keys", c.dirty, "Keys with a record not known settled.");
+    sgn_prom_gauge(out, "pending_keys", c.pending, "Of them, keys with one not known committed.");
+    sgn_prom_gauge(out, "cells", c.cells, "Keys of ordered buckets held in memory for work.");
+}
+
+static void write_witnesses(struct evbuffer *out, const struct sgn_fleet_view *v)
+{
+    static const char *const names[] = {
+        "witness_up", "witness_warming_partitions", "witness_dropped_partitions"};
+    static const char *const helps[] = {"1 when this node hears the witness.",
+                                        "Partitions it makes no statement about yet.",
+                                        "Partitions it dropped at its memory limit."};
+    for (uint32_t n = 0; n < 3; n++) {
+        sgn_prom_head(out, names[n], "gauge", helps[n]);
+        for (uint32_t i = 0; i < v->witness_count; i++) {
+            const struct sgn_witness_view *w = &v->witnesses[i];
+            (void)evbuffer_add_printf(out,
+                                      "signet_%s{witness=\"%u\"} %u\n",
+                                      names[n],
+                                      w->id & ~SGN_WITNESS_BIT,
+                                      n == 0   ? (uint32_t)w->up
+                                      : n == 1 ? w->warming
+                                               : w->dropped);
+        }
+    }
+}
+
+static void write_fleet(struct evbuffer *out, const struct sgn_driver *driver)
+{
+    struct sgn_fleet_view v;
+    sgn_engine_fleet(driver->engine, &v);
+    sgn_prom_gauge(out, "map_version", v.map_version, "Version of the map adopted.");
+    sgn_prom_gauge(out, "partitions", v.partitions, "Partitions of the ring.");
+    sgn_prom_gauge(out,
+                   "partitions_fast",
+                   v.fast,
+                   "Partitions whose strong reads are fast as this node finds the witnesses.");
+    sgn_prom_gauge(
+        out, "partitions_without_group", v.without_group, "Partitions that list no witnesses.");
+    sgn_prom_gauge(out, "partitions_joint", v.joint, "Partitions between two sets of replicas.");
+    sgn_prom_gauge(
+        out, "partitions_fenced", v.fenced, "Partitions whose ordered writes wait for a fence.");
+    sgn_prom_head(out, "seats", "gauge", "Replicas of all partitions, by standing.");
+    (void)evbuffer_add_printf(out,
+                              "signet_seats{state=\"in_sync\"} %u\n"
+                              "signet_seats{state=\"catching_up\"} %u\n"
+                              "signet_seats{state=\"out\"} %u\n",
+                              v.in_sync,
+                              v.catching_up,
+                              v.out);
+    sgn_prom_gauge(out,
+                   "own_catching_up",
+                   v.own_catching_up,
+                   "Partitions this node must catch up before it serves strong reads of them.");
+    sgn_prom_gauge(out, "witnesses", v.witness_count, "Witnesses that the map lists.");
+    sgn_prom_gauge(out, "witnesses_up", v.witnesses_up, "Of them, those heard by this node.");
+    write_witnesses(out, &v);
+}
+
 static void write_store(struct evbuffer *out, const struct sgn_driver *driver)
 {
     struct sgn_store_stats s;
@@ -187,6 +290,8 @@ void sgn_prometheus_write(const struct sgn_driver *driver, struct evbuffer *out)
     sgn_prom_gauge(out, "partitions_held", any, "Partitions this node is a replica of.");
     write_requests(out, &driver->metrics);
     write_engine(out, driver);
+    write_ordered(out, driver);
+    write_fleet(out, driver);
     write_store(out, driver);
     write_net(out, driver);
     write_process(out, driver);

@@ -89,7 +89,9 @@ static void judge_ring(const struct sgn_driver *driver,
     uint32_t live = driver->ring.member_count - dead;
     uint32_t majority = driver->ring.replica_count / 2 + 1;
     struct sgn_engine_counts counts;
+    struct sgn_fleet_view fleet;
     sgn_engine_counts(driver->engine, &counts);
+    sgn_engine_fleet(driver->engine, &fleet);
     verdict->ring_ok = true;
     verdict->word = "degraded";
     if (live < majority) {
@@ -110,6 +112,15 @@ static void judge_ring(const struct sgn_driver *driver,
                        dead_text,
                        count,
                        driver->ring.partition_count);
+    } else if (fleet.fenced > 0) {
+        char waits[160];
+        sgn_fence_waits_text(&fleet, waits, sizeof(waits));
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "ordered writes to %u of %u partitions wait for word of: %s",
+                       fleet.fenced,
+                       fleet.partitions,
+                       waits);
     } else if (counts.hints_held > 0) {
         (void)snprintf(verdict->reason,
                        sizeof(verdict->reason),
@@ -143,7 +154,7 @@ void sgn_status_verdict(const struct sgn_driver *driver, struct sgn_verdict *ver
 
 /* --- JSON ------------------------------------------------------------------------------------ */
 
-static void put_string(struct evbuffer *out, const char *text)
+void sgn_status_string(struct evbuffer *out, const char *text)
 {
     (void)evbuffer_add_printf(out, "\"");
     for (; *text != '\0'; text++) {
@@ -159,7 +170,7 @@ static void put_string(struct evbuffer *out, const char *text)
     (void)evbuffer_add_printf(out, "\"");
 }
 
-static void put_number(struct evbuffer *out, const char *name, uint64_t value)
+void sgn_status_number(struct evbuffer *out, const char *name, uint64_t value)
 {
     (void)evbuffer_add_printf(out, ",\"%s\":%llu", name, (unsigned long long)value);
 }
@@ -182,7 +193,7 @@ static void put_members(struct evbuffer *out, const struct sgn_driver *driver)
                                   member->zone,
                                   member_alive(driver, i) ? "true" : "false",
                                   up ? "true" : "false");
-        put_string(out, up ? "" : sgn_peers_why(driver->peers, member->id));
+        sgn_status_string(out, up ? "" : sgn_peers_why(driver->peers, member->id));
         (void)evbuffer_add_printf(out, "}");
     }
     (void)evbuffer_add_printf(out, "]");
@@ -193,25 +204,25 @@ static void put_engine(struct evbuffer *out, const struct sgn_driver *driver)
     struct sgn_engine_counts counts;
     sgn_engine_counts(driver->engine, &counts);
     (void)evbuffer_add_printf(out, ",\"engine\":{\"puts\":%llu", (unsigned long long)counts.puts);
-    put_number(out, "gets", counts.gets);
-    put_number(out, "lists", counts.lists);
-    put_number(out, "deletes", counts.deletes);
-    put_number(out, "forwards", counts.forwards);
-    put_number(out, "refused_busy", counts.refused_busy);
-    put_number(out, "timeouts", counts.timeouts);
-    put_number(out, "unavailable", counts.unavailable);
-    put_number(out, "unknown", counts.unknown);
-    put_number(out, "hints_held", counts.hints_held);
-    put_number(out, "hints_written", counts.hints_written);
-    put_number(out, "hints_delivered", counts.hints_delivered);
-    put_number(out, "hints_dropped", counts.hints_dropped);
-    put_number(out, "read_repairs", counts.read_repairs);
-    put_number(out, "tree_rounds", counts.tree_rounds);
-    put_number(out, "tree_repairs", counts.tree_repairs);
-    put_number(out, "divergent_partitions", counts.divergent_partitions);
-    put_number(out, "ops_in_flight", counts.ops_in_flight);
-    put_number(out, "keys_locked", counts.keys_locked);
-    put_number(out, "peers_alive", counts.peers_alive);
+    sgn_status_number(out, "gets", counts.gets);
+    sgn_status_number(out, "lists", counts.lists);
+    sgn_status_number(out, "deletes", counts.deletes);
+    sgn_status_number(out, "forwards", counts.forwards);
+    sgn_status_number(out, "refused_busy", counts.refused_busy);
+    sgn_status_number(out, "timeouts", counts.timeouts);
+    sgn_status_number(out, "unavailable", counts.unavailable);
+    sgn_status_number(out, "unknown", counts.unknown);
+    sgn_status_number(out, "hints_held", counts.hints_held);
+    sgn_status_number(out, "hints_written", counts.hints_written);
+    sgn_status_number(out, "hints_delivered", counts.hints_delivered);
+    sgn_status_number(out, "hints_dropped", counts.hints_dropped);
+    sgn_status_number(out, "read_repairs", counts.read_repairs);
+    sgn_status_number(out, "tree_rounds", counts.tree_rounds);
+    sgn_status_number(out, "tree_repairs", counts.tree_repairs);
+    sgn_status_number(out, "divergent_partitions", counts.divergent_partitions);
+    sgn_status_number(out, "ops_in_flight", counts.ops_in_flight);
+    sgn_status_number(out, "keys_locked", counts.keys_locked);
+    sgn_status_number(out, "peers_alive", counts.peers_alive);
     (void)evbuffer_add_printf(
         out, ",\"idle\":%s}", sgn_engine_is_idle(driver->engine) ? "true" : "false");
 }
@@ -223,21 +234,21 @@ static void put_store(struct evbuffer *out, const struct sgn_driver *driver)
     sgn_store_stats(driver->store, &store);
     (void)evbuffer_add_printf(
         out, ",\"store\":{\"state\":\"%s\",\"state_text\":", states[store.state]);
-    put_string(out, store.state_text);
-    put_number(out, "disk_bytes", store.disk_bytes);
-    put_number(out, "free_bytes", store.free_bytes);
-    put_number(out, "keys_estimate", store.keys_estimate);
-    put_number(out, "syncs", store.syncs);
-    put_number(out, "units", store.units);
-    put_number(out, "writes", store.writes);
-    put_number(out, "written_bytes", store.written_bytes);
-    put_number(out, "group_units_max", store.group_units_max);
-    put_number(out, "corrupt", store.corrupt);
-    put_number(out, "refused_busy", store.refused_busy);
-    put_number(out, "refused_full", store.refused_full);
-    put_number(out, "waiting_writes", store.waiting_writes);
-    put_number(out, "waiting_bytes", store.waiting_bytes);
-    put_number(out, "waiting_reads", store.waiting_reads);
+    sgn_status_string(out, store.state_text);
+    sgn_status_number(out, "disk_bytes", store.disk_bytes);
+    sgn_status_number(out, "free_bytes", store.free_bytes);
+    sgn_status_number(out, "keys_estimate", store.keys_estimate);
+    sgn_status_number(out, "syncs", store.syncs);
+    sgn_status_number(out, "units", store.units);
+    sgn_status_number(out, "writes", store.writes);
+    sgn_status_number(out, "written_bytes", store.written_bytes);
+    sgn_status_number(out, "group_units_max", store.group_units_max);
+    sgn_status_number(out, "corrupt", store.corrupt);
+    sgn_status_number(out, "refused_busy", store.refused_busy);
+    sgn_status_number(out, "refused_full", store.refused_full);
+    sgn_status_number(out, "waiting_writes", store.waiting_writes);
+    sgn_status_number(out, "waiting_bytes", store.waiting_bytes);
+    sgn_status_number(out, "waiting_reads", store.waiting_reads);
     (void)evbuffer_add_printf(out, "}");
 }
 
@@ -251,20 +262,20 @@ static void put_own(struct evbuffer *out, const struct sgn_driver *driver)
         buckets += !table->rows[i].dead;
     }
     sgn_status_partitions(driver, &first, &any);
-    put_number(out, "incarnation", driver->identity.incarnation);
-    put_number(out, "uptime_ms", (sgn_clock_us() - driver->started_us) / 1000);
-    put_number(out, "epoch", driver->ring.epoch);
+    sgn_status_number(out, "incarnation", driver->identity.incarnation);
+    sgn_status_number(out, "uptime_ms", (sgn_clock_us() - driver->started_us) / 1000);
+    sgn_status_number(out, "epoch", driver->ring.epoch);
     (void)evbuffer_add_printf(
         out, ",\"ring_digest\":\"%016llx\"", (unsigned long long)driver->ring_digest);
-    put_number(out, "partitions", driver->ring.partition_count);
-    put_number(out, "replicas", driver->ring.replica_count);
-    put_number(out, "partitions_first", first);
-    put_number(out, "partitions_held", any);
-    put_number(out, "buckets", buckets);
-    put_number(out, "clients", driver->clients);
-    put_number(out, "requests_under_way", driver->call_count);
-    put_number(out, "memory_bytes", driver->pool.bytes);
-    put_number(out, "memory_bytes_max", driver->pool.bytes_max);
+    sgn_status_number(out, "partitions", driver->ring.partition_count);
+    sgn_status_number(out, "replicas", driver->ring.replica_count);
+    sgn_status_number(out, "partitions_first", first);
+    sgn_status_number(out, "partitions_held", any);
+    sgn_status_number(out, "buckets", buckets);
+    sgn_status_number(out, "clients", driver->clients);
+    sgn_status_number(out, "requests_under_way", driver->call_count);
+    sgn_status_number(out, "memory_bytes", driver->pool.bytes);
+    sgn_status_number(out, "memory_bytes_max", driver->pool.bytes_max);
 }
 
 char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes)
@@ -282,9 +293,10 @@ char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes)
                               driver->ring.name,
                               verdict.word);
     (void)evbuffer_add_printf(out, ",\"reason\":");
-    put_string(out, verdict.reason);
+    sgn_status_string(out, verdict.reason);
     put_own(out, driver);
     put_members(out, driver);
+    sgn_status_fleet(out, driver);
     put_engine(out, driver);
     put_store(out, driver);
     (void)evbuffer_add_printf(out, "}\n");

@@ -21,4 +21,14 @@ char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes);
 /* Partitions this node is first replica of, and any replica of. */
 void sgn_status_partitions(const struct sgn_driver *driver, uint32_t *first, uint32_t *any);
 
+/* node/status_fleet.c. One sentence: why strong reads are not all fast; "" when they are. */
+void sgn_status_fast_why(const struct sgn_fleet_view *view, char *text, size_t bytes);
+extern const char *const sgn_fast_path_words[]; /* By enum sgn_fast_path. */
+struct evbuffer;
+/* ,"name":... of the map, the witnesses, the replicas' standing and ordered buckets. */
+void sgn_status_fleet(struct evbuffer *out, const struct sgn_driver *driver);
+/* "..." with what JSON wants escaped. */
+void sgn_status_string(struct evbuffer *out, const char *text);
+void sgn_status_number(struct evbuffer *out, const char *name, uint64_t value);
+
 #endif

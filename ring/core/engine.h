@@ -96,7 +96,7 @@ enum sgn_event_type {
     SGN_EV_LOADED,    /* token, err (OK, NOT_FOUND, CORRUPT, IO, BUSY), value. */
     SGN_EV_STORED,    /* token, err (OK, DISK_FULL, IO, BUSY). */
     SGN_EV_SCANNED,   /* token, err, items (ring/core/items.h), after = last key examined, end. */
-    SGN_EV_FLUSH,     /* Nothing else is at hand: what was gathered for witnesses and peers goes out.
+    SGN_EV_FLUSH, /* Nothing else is at hand: what was gathered for witnesses and peers goes out.
                          Fed whenever sgn_engine_wants_flush, at the end of a turn. */
 };
 
@@ -136,6 +136,7 @@ struct sgn_engine_options {
     uint32_t tree_interval_ms;   /* One comparison of trees with one peer per interval. 5000. */
     uint32_t hints_max;          /* Hints kept; past it anti-entropy is left to mend. 1000000. */
     uint32_t out_ms;             /* A replica down for that long is listed as out (6). 5000. */
+    uint32_t tombstone_ms;       /* Tombstones of ordered keys are kept at least so long. 3600000. */
     uint32_t resolve_ms;         /* A pending or unsettled record is taken up after this. 1000. */
 };
 
@@ -186,6 +187,38 @@ struct sgn_engine_counts {
     uint32_t peers_alive; /* Without itself. */
 };
 void sgn_engine_counts(const struct sgn_engine *engine, struct sgn_engine_counts *counts);
+/* Ordered buckets at a glance: the map, the fleet as this node finds it, what is not as it should
+ * be. Looks at every partition: for a few calls a second. Addresses stay valid until the next step. */
+enum sgn_fast_path {
+    SGN_FAST_OFF,    /* No strong read can be fast. */
+    SGN_FAST_PARTLY, /* Some can; a witness tells how many partitions it is mute on, not which. */
+    SGN_FAST_ON,     /* f + 1 of every partition's group are up, in this map, and not mute. */
+};
+#define SGN_FENCE_WAITS_MAX 8u
+struct sgn_witness_view {
+    uint32_t id; /* With SGN_WITNESS_BIT. */
+    const char *address;
+    uint32_t listed, incarnation; /* By the map; by its own word, 0: never heard. */
+    bool up, leaving;
+    uint32_t version;          /* Of its map. This and the next two are 0 unless it is up. */
+    uint32_t warming, dropped; /* Partitions it says nothing about: yet; for want of room. */
+    uint32_t groups;           /* Partitions whose group it is in, as it is now. */
+};
+struct sgn_fleet_view {
+    enum sgn_fast_path fast_path;
+    uint32_t map_version, group_size, partitions;
+    uint32_t fast, fast_maybe;          /* Partitions. */
+    uint32_t without_group, joint;      /* Partitions. */
+    uint32_t fenced;                    /* Partitions whose writes wait for word of others (6.3). */
+    uint32_t in_sync, catching_up, out; /* Seats of all partitions. */
+    uint32_t own_catching_up;           /* Of them this node's own; of those, */
+    uint32_t own_caught_up, own_at_work; /* done but not yet listed; being caught up now. */
+    uint32_t fence_wait_count;           /* Whose word the first fenced partition waits for. */
+    uint32_t fence_waits[SGN_FENCE_WAITS_MAX];
+    uint32_t witness_count, witnesses_up;
+    struct sgn_witness_view witnesses[SGN_WITNESSES_MAX];
+};
+void sgn_engine_fleet(const struct sgn_engine *engine, struct sgn_fleet_view *view);
 /* Whether the engine takes the node for alive (itself always). */
 bool sgn_engine_peer_alive(const struct sgn_engine *engine, uint32_t node);
 /* True when a FLUSH would send something. */
