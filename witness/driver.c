@@ -99,12 +99,42 @@ static enum sgn_err start_net(struct sgn_witness_driver *driver, char *error, si
     return err == SGN_OK ? SGN_OK : fail(error, error_bytes, err, "%s", why.text);
 }
 
+/* What a person may have to act on. */
+static void watch(struct sgn_witness_driver *driver)
+{
+    struct sgn_witness_counts counts;
+    sgn_witness_counts(driver->witness, &counts);
+    if (counts.overflows > driver->overflows_told) {
+        SGN_LOG(SGN_LOG_WARN,
+                "memory limit reached",
+                "strong reads of the partitions dropped ask a quorum, slower, until the nodes list "
+                "them anew; start it with more --memory if this comes again",
+                "partitions=%u keys_max=%u times=%llu",
+                counts.partitions_dropped,
+                counts.entries_max,
+                (unsigned long long)counts.overflows);
+    } else if (counts.partitions_dropped == 0 && driver->dropped_told > 0) {
+        SGN_LOG(SGN_LOG_INFO, "all partitions are kept again", NULL, "keys=%u", counts.entries);
+    }
+    if (counts.version != driver->version_told) {
+        SGN_LOG(SGN_LOG_INFO,
+                "map adopted",
+                NULL,
+                "version=%u partitions=%u",
+                counts.version,
+                counts.partitions_listed);
+    }
+    driver->overflows_told = counts.overflows;
+    driver->dropped_told = counts.partitions_dropped;
+    driver->version_told = counts.version;
+}
+
 static void each_second(evutil_socket_t fd, short what, void *user)
 {
     (void)fd;
     (void)what;
-    (void)user;
     sgn_log_tick();
+    watch(user);
 }
 
 static enum sgn_err start_events(struct sgn_witness_driver *driver, char *error, size_t error_bytes)

@@ -47,6 +47,8 @@ struct sgn_witness_driver {
     uint32_t session_free, nodes, clients;
     uint64_t requests, refused;
     uint64_t started_ms;
+    uint64_t overflows_told; /* These three: in the log. */
+    uint32_t dropped_told, version_told;
     uint8_t *room; /* SGN_PAGE_BYTES_MAX: where an answer's items are put. */
 };
 

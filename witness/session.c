@@ -135,6 +135,10 @@ static void session_greet(struct sgn_witness_session *session, const struct sgn_
     }
     session->greeted = true;
     session->node = other.node;
+    if (other.node != 0 && driver->self.ring_digest == 0) {
+        /* The first node decides whose witness this is until it ends: rings may share a name. */
+        driver->self.ring_digest = other.ring_digest;
+    }
     driver->nodes += other.node != 0;
     driver->clients += other.node == 0;
     SGN_LOG(SGN_LOG_DEBUG, "connection taken", NULL, "from=%s node=%u", from, other.node);

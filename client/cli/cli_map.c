@@ -12,6 +12,8 @@ static const char *state_word(const struct sgn_replica_info *replica)
                                                        : "out";
 }
 
+#define SHOWN_MAX 20u /* Partitions told of one by one, unless all are asked for. */
+
 /* Sums over all partitions. */
 struct census {
     uint32_t moving, fenced, catching_up, out, without_group, small_group;
@@ -132,22 +134,58 @@ static void print_census(const struct cli *cli,
                  census->fenced);
 }
 
-static bool is_plain(const struct sgn_partition_info *line)
+/* Members of a whole group, with the fleet there is. */
+static uint32_t whole_group(const struct sgn_map_info *map)
+{
+    if (map->witness_count >= map->group_size) {
+        return map->group_size;
+    }
+    return map->witness_count >= 3 ? 3 : map->witness_count > 0 ? 1 : 0;
+}
+
+static bool is_plain(const struct sgn_map_info *map, const struct sgn_partition_info *line)
 {
     for (uint32_t i = 0; i < line->replica_count; i++) {
         if (line->replicas[i].state != SGN_REPLICA_IN_SYNC) {
             return false;
         }
     }
-    return !line->is_moving && line->fence_count == 0;
+    return !line->is_moving && line->fence_count == 0 && line->group_count >= whole_group(map);
 }
 
-/* Partitions with something to tell, or with --map all. */
+/* The partitions with something to tell, not too many of them; all of them if asked for. */
+static void print_partitions(const struct cli *cli,
+                             const struct sgn_request *request,
+                             const struct sgn_map_info *map,
+                             bool all)
+{
+    uint32_t printed = 0;
+    uint32_t more = 0;
+    for (uint32_t p = 0; p < map->partition_count; p++) {
+        struct sgn_partition_info line = {.struct_bytes = sizeof(line)};
+        (void)sgn_request_partition(request, p, &line);
+        if (!all && is_plain(map, &line)) {
+            continue;
+        }
+        if (!all && printed == SHOWN_MAX) {
+            more++;
+            continue;
+        }
+        (cli->format == CLI_JSON ? partition_json : partition_text)(p, &line);
+        printed++;
+    }
+    if (more > 0) {
+        (void)printf(cli->format == CLI_JSON ? "{\"more\":%u}\n"
+                                             : "and %u more; --partitions shows all\n",
+                     more);
+    }
+}
+
 static int show(struct cli *cli, const struct cli_call *call, struct sgn_request *request)
 {
     struct sgn_map_info map = {.struct_bytes = sizeof(map)};
     struct census census = {0};
-    bool all = cli_flag(call, "--map") != NULL;
+    bool all = cli_flag(call, "--partitions") != NULL || cli_flag(call, "--map") != NULL;
     sgn_request_map(request, 0);
     cli_apply(cli, request);
     if (sgn_request_run(request) != SGN_OK || sgn_request_map_info(request, &map) != SGN_OK) {
@@ -160,13 +198,7 @@ static int show(struct cli *cli, const struct cli_call *call, struct sgn_request
     }
     print_census(cli, &map, &census);
     print_witnesses(cli, request, &map);
-    for (uint32_t p = 0; p < map.partition_count; p++) {
-        struct sgn_partition_info line = {.struct_bytes = sizeof(line)};
-        (void)sgn_request_partition(request, p, &line);
-        if (all || !is_plain(&line)) {
-            (cli->format == CLI_JSON ? partition_json : partition_text)(p, &line);
-        }
-    }
+    print_partitions(cli, request, &map, all);
     return CLI_DONE;
 }
 
@@ -257,10 +289,11 @@ static int force_fence(struct cli *cli, const struct cli_call *call, struct sgn_
 
 static int use(void)
 {
-    (void)fprintf(stderr,
-                  "kv-cli: use: kv-cli ring [--map] | ring plan --add ... --remove ... | ring show "
-                  "[--map] | ring witness add ADDRESS | ring witness drop ID | ring witness list | "
-                  "ring group-size 1|3|5 | ring force-fence [--partition P] --yes\n");
+    (void)fprintf(
+        stderr,
+        "kv-cli: use: kv-cli ring [--map] | ring plan --add ... --remove ... | ring show "
+        "[--partitions] | ring witness add ADDRESS | ring witness drop ID | ring witness list | "
+        "ring group-size 1|3|5 | ring force-fence [--partition P] --yes\n");
     return CLI_USAGE;
 }
 

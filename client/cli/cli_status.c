@@ -45,6 +45,7 @@ struct fleet_row {
     uint32_t seen_by, up_by;   /* Nodes that know it; that reach it. */
     uint32_t warming, dropped; /* Partitions, in the view that has most. */
     char address[64];
+    char why[160]; /* It is not up, by the first node that says so. */
 };
 
 enum fast_path { FAST_UNTOLD, FAST_ON, FAST_PARTLY, FAST_OFF }; /* The worst of all views counts. */
@@ -53,8 +54,11 @@ struct fleet {
     uint32_t count;
     uint32_t map_version;
     enum fast_path fast_path;
+    uint32_t out, catching_up, fenced; /* Replicas of partitions; partitions. */
+    double dirty, pending;             /* Keys, of all nodes. */
     struct fleet_row rows[FLEET_MAX];
-    char reason[256]; /* Why it is not as it should be; "" if it is. */
+    char path_why[256]; /* Why the fast path is not on, by the node it is worst for. */
+    char reason[256];   /* Why it is not as it should be; "" if it is. */
 };
 
 static struct fleet_row *fleet_row(struct fleet *fleet, uint32_t id)
@@ -85,8 +89,15 @@ static void fleet_look(struct fleet *fleet, const json_t *view)
     for (uint32_t i = FAST_ON; i <= FAST_OFF; i++) {
         if (strcmp(text_at(view, "fast_path"), paths[i]) == 0 && i > fleet->fast_path) {
             fleet->fast_path = (enum fast_path)i;
+            (void)snprintf(
+                fleet->path_why, sizeof(fleet->path_why), "%s", text_at(view, "fast_path_why"));
         }
     }
+    fleet->out = most(fleet->out, number_at(view, "seats", "out"));
+    fleet->catching_up = most(fleet->catching_up, number_at(view, "seats", "catching_up"));
+    fleet->fenced = most(fleet->fenced, number_at(view, "partition_counts", "fenced"));
+    fleet->dirty += number_at(view, "ordered", "dirty");
+    fleet->pending += number_at(view, "ordered", "pending");
     json_array_foreach(json_object_get(view, "witnesses"), index, witness)
     {
         uint32_t id = (uint32_t)number_at(witness, "id", NULL) & ~SGN_WITNESS_BIT;
@@ -101,6 +112,9 @@ static void fleet_look(struct fleet *fleet, const json_t *view)
         row->warming = most(row->warming, number_at(witness, "warming", NULL));
         row->dropped = most(row->dropped, number_at(witness, "dropped", NULL));
         (void)snprintf(row->address, sizeof(row->address), "%s", text_at(witness, "address"));
+        if (row->why[0] == '\0') {
+            (void)snprintf(row->why, sizeof(row->why), "%s", text_at(witness, "why"));
+        }
     }
 }
 
@@ -145,29 +159,56 @@ static const char *fast_word(const struct fleet *fleet)
 
 static void fleet_print(const struct fleet *fleet)
 {
-    if (fleet->count == 0) {
-        return; /* A ring without witnesses has nothing to say of them. */
+    if (fleet->count > 0) { /* A ring without witnesses has nothing to say of them. */
+        (void)printf(
+            "%-5s %7s  %-22s %8s %8s %8s\n", "", "witness", "address", "warming", "dropped", "map");
     }
-    (void)printf(
-        "%-5s %7s  %-22s %8s %8s %8s\n", "", "witness", "address", "warming", "dropped", "map");
     for (uint32_t i = 0; i < fleet->count; i++) {
         const struct fleet_row *row = &fleet->rows[i];
-        (void)printf("%-5s %7u  %-22s %8u %8u %8u\n",
+        (void)printf("%-5s %7u  %-22s %8u %8u %8u%s%s\n",
                      row_state(row),
                      row->id,
                      row->address,
                      row->warming,
                      row->dropped,
-                     row->version);
+                     row->version,
+                     row->why[0] != '\0' ? "  " : "",
+                     row->why);
     }
-    (void)printf("map version %u, fast strong reads: %s\n", fleet->map_version, fast_word(fleet));
+    if (fleet->count > 0) {
+        (void)printf("map version %u, fast strong reads: %s%s%s\n",
+                     fleet->map_version,
+                     fast_word(fleet),
+                     fleet->path_why[0] != '\0' ? ": " : "",
+                     fleet->path_why);
+    }
+    if (fleet->out + fleet->catching_up + fleet->fenced > 0) {
+        (void)printf("replicas of partitions: %u out, %u catching up; ordered writes to %u "
+                     "partitions wait for a fence\n",
+                     fleet->out,
+                     fleet->catching_up,
+                     fleet->fenced);
+    }
+    if (fleet->dirty > 0) {
+        (void)printf("ordered keys under way: %.0f, of them %.0f not known committed\n",
+                     fleet->dirty,
+                     fleet->pending);
+    }
 }
 
 static void fleet_json(const struct fleet *fleet)
 {
-    (void)printf(",\"map_version\":%u,\"fast_path\":\"%s\",\"witnesses\":[",
+    (void)printf(",\"map_version\":%u,\"fast_path\":\"%s\",\"fast_path_why\":",
                  fleet->map_version,
                  fast_word(fleet));
+    cli_json_string(stdout, sgn_text(fleet->path_why));
+    (void)printf(",\"out\":%u,\"catching_up\":%u,\"fenced\":%u,\"dirty\":%.0f,"
+                 "\"pending\":%.0f,\"witnesses\":[",
+                 fleet->out,
+                 fleet->catching_up,
+                 fleet->fenced,
+                 fleet->dirty,
+                 fleet->pending);
     for (uint32_t i = 0; i < fleet->count; i++) {
         const struct fleet_row *row = &fleet->rows[i];
         (void)printf("%s{\"id\":%u,\"address\":", i > 0 ? "," : "", row->id);

@@ -140,7 +140,8 @@ const struct cli_command cli_commands[] = {
      "the ring's shape; its map with replicas and witnesses; changes of them",
      "  kv-cli ring --map\n  kv-cli ring plan --add 4:2 --remove 1\n  kv-cli ring show\n"
      "  kv-cli ring witness add 10.0.0.9:7401\n  kv-cli ring force-fence --partition 17 --yes\n",
-     {{"--map", NULL, "one line per partition with its homes; with show, its epoch and states"},
+     {{"--map", NULL, "one line per partition with its homes"},
+      {"--partitions", NULL, "with show: every partition, not only those with something to tell"},
       {"--partition", "P", "with force-fence: this one only; default: all"},
       {"--yes", NULL, "with force-fence: the risk it names is known"},
       {"--add", "ID:WEIGHT[:ZONE],...", "plan with these members more (or with a new weight)"},
