@@ -48,7 +48,7 @@ static void mutant_name(int mutant, char *name)
 static int mutant_of(const char *name)
 {
     if (name[0] == 'X' || name[0] == 'x') {
-        return 1000 + atoi(name + 1);
+        return 1000 + (int)strtoul(name + 1, NULL, 10);
     }
     char *end = NULL;
     long number = strtol(name[0] == 'M' || name[0] == 'm' ? name + 1 : name, &end, 10);
@@ -201,7 +201,7 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--list") == 0) {
             list = true;
         } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
-            jobs = atoi(argv[++i]);
+            jobs = (int)strtoul(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--model") == 0 && i + 1 < argc) {
             only = argv[++i];
         } else {

@@ -205,6 +205,7 @@ static void trace_print(struct sgn_mc_run *run, uint32_t id)
         run->model->print(state);
     }
     (void)printf("    => %s\n", run->violation);
+    run->wanted_state = NULL;
 }
 
 static void run_begin(struct sgn_mc_run *run,

@@ -131,7 +131,7 @@ struct once_state {
 _Static_assert(sizeof(struct once_state) % 8 == 0, "fingerprints take eight bytes at a time");
 
 static uint32_t once_requests; /* Of the configuration. */
-static uint32_t once_stamps;
+static uint8_t once_stamps;
 
 static bool configure(const char *name)
 {
@@ -185,14 +185,14 @@ static void expand(const void *state, struct sgn_mc_run *run)
         if (i > 1 && s->requests[i - 1].type == ONCE_NONE) {
             continue; /* They begin in the order of their numbers. */
         }
-        for (uint8_t type = ONCE_PUT; type < ONCE_TYPES; type++) {
+        for (uint32_t type = ONCE_PUT; type < ONCE_TYPES; type++) {
             /* A client knows a version only when it is exposed. */
             if (type == ONCE_IF_VERSION && once_count(s->record.lineage, i - 1) == 0) {
                 continue;
             }
             for (uint8_t stamp = 1; stamp <= once_stamps; stamp++) {
                 struct once_state n = *s;
-                n.requests[i].type = type;
+                n.requests[i].type = (uint8_t)type;
                 n.requests[i].stamp = stamp;
                 emit(run, &n, NULL, "request %u begins: kind %u, stamp %u", i, type, stamp);
             }

@@ -23,6 +23,7 @@ const struct sgn_mc_case ring_plan[] = {
     {"out-in/1", 0, 20000000, SGN_MC_HOLDS},
     {"out-in-push/1", 0, 20000000, SGN_MC_HOLDS},
     {"out-in/1c2", 0, 20000000, SGN_MC_HOLDS},
+    {"witness/1c2", 0, 20000000, SGN_MC_HOLDS},
     {"take/12", 0, 20000000, SGN_MC_HOLDS},
     {"single/1", 0, 20000000, SGN_MC_HOLDS},
     {"single-of-5/1", 0, 20000000, SGN_MC_HOLDS},
@@ -40,6 +41,8 @@ const struct sgn_mc_case ring_plan[] = {
     {"one-epoch/123", 0, 5000000, SGN_MC_CUT},
     {"witness/12", 0, 5000000, SGN_MC_CUT},
     {"out-in/12", 0, 5000000, SGN_MC_CUT},
+    {"out-in-take/1", 0, 5000000, SGN_MC_CUT},
+    {"witness-slow/1", 0, 5000000, SGN_MC_CUT},
     {"move/1", 0, 5000000, SGN_MC_CUT},
     {"move/12r", 0, 5000000, SGN_MC_CUT},
     {"return/1", 0, 5000000, SGN_MC_CUT},
@@ -84,5 +87,7 @@ const struct sgn_mc_case ring_plan[] = {
     {"out-in/1", 16, 10000000, SGN_MC_SURVIVES},
     {"single/1", 33, 10000000, SGN_MC_SURVIVES},
     {"move/12", 27, 10000000, SGN_MC_SURVIVES},
+    {"out-in/1", 1007, 10000000, SGN_MC_SURVIVES},
+    {"witness/1", 1007, 10000000, SGN_MC_SURVIVES},
 };
 const uint32_t ring_plan_count = sizeof ring_plan / sizeof ring_plan[0];

@@ -120,7 +120,8 @@ static void tidy(struct ring_state *n)
     }
     for (uint32_t i = 0; i < ring_config->readers; i++) {
         struct ring_reader *reader = &n->readers[i];
-        bool lost = reader->phase == READER_FAST && n->reps[reader->home].epoch != reader->epoch;
+        bool left = n->reps[reader->home].epoch != reader->epoch; /* 5.2.3 */
+        bool lost = reader->phase == READER_FAST && left && !MUTANT(1007);
         lost = lost || (reader->phase == READER_ASKING && lowest > reader->epoch);
         if (lost) {
             *reader = (struct ring_reader){0};
