@@ -67,6 +67,7 @@ struct ord_options {
     uint64_t seed;
     uint32_t nodes, replicas, partitions, fleet, clients, keys, ops, think_us, value_bytes_max;
     uint32_t delay_us_max, entries_max, mix, patience_ms_max;
+    uint32_t tombstone_ms; /* 3.7: tombstones are dropped about so often; 0: never. */
     uint32_t fault[ORD_FAULT_COUNT];
     bool fault_free;
     bool inject; /* The canary: one strong read is made to return an old value; must be seen. */
@@ -274,6 +275,7 @@ void ord_list_check(struct ord_world *world, struct ord_client *client, const st
 
 /* ord_final.c: what must hold when all faults are gone. */
 bool ord_at_rest(const struct ord_world *world, char *why, size_t cap);
+void ord_tell_disks(const struct ord_world *world); /* To the log. */
 void ord_check_final(struct ord_world *world);
 
 #endif

@@ -13,8 +13,10 @@ static bool holds(const struct ord_world *world,
 {
     struct sgn_bytes bytes = {0};
     struct sgn_ordered record;
-    return ord_white_held(world, node, key, &bytes) &&
-           sgn_ordered_decode(bytes, true, &record) == SGN_OK &&
+    if (!ord_white_held(world, node, key, &bytes)) {
+        return world->oracle.keys[key].floor_dead; /* 3.7: it may have dropped the tombstone. */
+    }
+    return sgn_ordered_decode(bytes, true, &record) == SGN_OK &&
            ord_version_compare(&record.version, floor) >= 0;
 }
 

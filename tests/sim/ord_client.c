@@ -236,6 +236,10 @@ static void choose(struct ord_world *world, struct ord_client *client)
                                     SGN_READ_STRONG,
                                     SGN_READ_EVENTUAL};
     client->kind = kinds[pick];
+    if (client->kind == ORD_OP_PUT && world->options.tombstone_ms > 0 &&
+        sgn_prng_chance(&world->prng, 300)) {
+        client->kind = ORD_OP_DEL; /* So that there are tombstones to drop. */
+    }
     client->mode = modes[pick];
 }
 

@@ -29,7 +29,7 @@ static void keep_ask(struct ord_event *event, const struct sgn_effect *effect)
 
 static void rot(struct ord_world *world, struct sim_disk *disk, struct sgn_bytes key)
 {
-    ord_log(world, "a record rots");
+    ord_log(world, "node %u: key %u rots", world->rotten_node + 1, ord_key_number(key));
     sim_disk_put(disk,
                  SGN_FAMILY_DATA,
                  key,

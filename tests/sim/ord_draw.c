@@ -37,6 +37,7 @@ static void draw_shape(struct ord_options *o, struct sgn_prng *prng)
                                                  : between(prng, 1000, 700000);
     o->entries_max = sgn_prng_chance(prng, 200) ? between(prng, 2, 16) : 1024;
     o->mix = between(prng, 0, ORD_MIX_COUNT - 1);
+    o->tombstone_ms = sgn_prng_chance(prng, 500) ? between(prng, 200, 3000) : 0;
     o->patience_ms_max = sgn_prng_chance(prng, 300) ? 60 : between(prng, 500, 5000);
 }
 
@@ -79,7 +80,7 @@ void ord_options_print(const struct ord_options *o, char *text, size_t cap)
         text,
         cap,
         "seed=%llu ordered nodes=%u replicas=%u partitions=%u fleet=%u clients=%u keys=%u ops=%u "
-        "think_us=%u value_bytes=%u delay_us=%u entries=%u mix=%u patience_ms=%u%s",
+        "think_us=%u value_bytes=%u delay_us=%u entries=%u mix=%u patience_ms=%u tombstone_ms=%u%s",
         (unsigned long long)o->seed,
         o->nodes,
         o->replicas,
@@ -94,6 +95,7 @@ void ord_options_print(const struct ord_options *o, char *text, size_t cap)
         o->entries_max,
         o->mix,
         o->patience_ms_max,
+        o->tombstone_ms,
         o->fault_free ? " fault-free" : "");
     for (uint32_t i = 0; i < ORD_FAULT_COUNT && used > 0 && (size_t)used < cap; i++) {
         if (o->fault[i] > 0) {

@@ -116,6 +116,34 @@ bool ord_at_rest(const struct ord_world *world, char *why, size_t cap)
     return true;
 }
 
+void ord_tell_disks(const struct ord_world *world)
+{
+    for (uint32_t key = 0; key < world->options.keys; key++) {
+        uint32_t partition = ord_key_partition(world, key);
+        for (uint32_t i = 0; i < world->options.nodes; i++) {
+            struct sgn_bytes held = {0};
+            bool there = ord_white_held(world, i, key, &held);
+            struct sgn_ballot ballot = sgn_ordered_ballot(held);
+            ord_log(world,
+                    "key %u partition %u node %u:%s %llu.%u.%u.%u, %zu bytes, tree %llx",
+                    key,
+                    partition,
+                    i + 1,
+                    there                             ? ""
+                    : ord_white_rotten(world, i, key) ? " rotten"
+                                                      : " nothing",
+                    (unsigned long long)ballot.hlc,
+                    ballot.node,
+                    ballot.incarnation,
+                    ballot.step,
+                    held.count,
+                    world->nodes[i].up ? (unsigned long long)sgn_engine_tree_root(
+                                             world->nodes[i].engine, partition)
+                                       : 0ULL);
+        }
+    }
+}
+
 /* The disks themselves: every seat has the same bytes, at or above what was exposed. */
 static void check_key(struct ord_world *world, const struct sgn_map *map, uint32_t key)
 {

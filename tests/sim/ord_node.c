@@ -243,7 +243,8 @@ void ord_node_start(struct ord_world *world, uint32_t index)
                                          .tree_interval_ms = 400,
                                          .hints_max = 200,
                                          .out_ms = 900,
-                                         .resolve_ms = 300};
+                                         .resolve_ms = 300,
+                                         .tombstone_ms = world->options.tombstone_ms};
     node->engine = sgn_engine_init(
         node->memory, &world->ring, &node->pool.pool, &options, world->now_us / 1000);
     restore(world, node);

@@ -134,6 +134,22 @@ static void expose_write(struct ord_oracle *oracle, const struct ord_fact *fact)
     }
 }
 
+/* 3.7: once its tombstone is dropped a key counts its revs from 1 again. */
+static bool may_have_been_dropped(const struct ord_oracle *oracle,
+                                  uint32_t key,
+                                  const struct sgn_version *from,
+                                  const struct sgn_version *below)
+{
+    for (uint32_t i = 0; i < oracle->fact_count; i++) {
+        const struct ord_fact *fact = &oracle->facts[i];
+        if (fact->key == key && fact->dead && ord_version_compare(&fact->version, from) >= 0 &&
+            ord_version_compare(&fact->version, below) < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One chain: revs and origins rise together, and no rev is there twice. */
 static void expose_chain(struct ord_oracle *oracle, const struct ord_fact *fact)
 {
@@ -142,9 +158,11 @@ static void expose_chain(struct ord_oracle *oracle, const struct ord_fact *fact)
         if (other == fact || other->key != fact->key || !other->exposed) {
             continue;
         }
-        int by_origin = ord_version_compare(&other->version, &fact->version);
-        bool below = other->version.rev < fact->version.rev;
-        if (other->version.rev == fact->version.rev || (by_origin < 0) != below) {
+        bool before = ord_version_compare(&other->version, &fact->version) < 0;
+        const struct ord_fact *low = before ? other : fact;
+        const struct ord_fact *high = before ? fact : other;
+        if (low->version.rev >= high->version.rev &&
+            !may_have_been_dropped(oracle, fact->key, &low->version, &high->version)) {
             ord_violation(oracle,
                           "key %u forks: rev %llu and rev %llu are both exposed",
                           fact->key,
@@ -186,7 +204,10 @@ void ord_oracle_at_least(struct ord_oracle *oracle,
                          const struct sgn_version *version,
                          const char *what)
 {
-    if (floor->rev != 0 && (version->rev == 0 || ord_version_compare(version, floor) < 0)) {
+    const struct ord_fact *fact = fact_find(oracle, key, floor);
+    bool dropped = version->rev == 0 && fact != NULL && fact->dead; /* 3.7 */
+    if (floor->rev != 0 && !dropped &&
+        (version->rev == 0 || ord_version_compare(version, floor) < 0)) {
         ord_violation(oracle,
                       "%s of key %u answered with rev %llu; rev %llu was exposed before it began",
                       what,

@@ -130,7 +130,7 @@ static void said_state(struct ord_world *world,
 /* --- settled ---------------------------------------------------------------------------------- */
 
 /* Whether the seat's node holds the key at or above the ballot, or is beyond that epoch. */
-static bool seat_has(const struct ord_world *world,
+static bool seat_has(struct ord_world *world,
                      uint32_t node,
                      uint32_t key,
                      const struct sgn_ballot *ballot,
@@ -139,6 +139,13 @@ static bool seat_has(const struct ord_world *world,
     struct sgn_ballot held = held_ballot(world, node, key);
     const struct sgn_line *now = ord_white_line(
         &world->white, ord_key_partition(world, key), ord_white_map_held(world, node));
+    if (sgn_ballot_is_zero(&held)) { /* 3.7: a tombstone that it has dropped? */
+        const struct ord_ballot_seen *seen = ord_white_ballot(world, key, ballot);
+        const struct ord_fact *fact = ord_oracle_fact(&world->oracle, key, &seen->version);
+        if (fact != NULL && fact->dead) {
+            return true;
+        }
+    }
     return sgn_ballot_compare(&held, ballot) >= 0 || ord_white_rotten(world, node, key) ||
            (now != NULL && now->epoch > epoch);
 }

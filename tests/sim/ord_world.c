@@ -190,6 +190,7 @@ static void come_to_rest(struct ord_world *world, const char *when)
         rests = ord_at_rest(world, why, sizeof(why));
     }
     if (!rests) {
+        ord_tell_disks(world);
         ord_violation(&world->oracle, "no rest within 60 s %s: %s", when, why);
     }
 }
