@@ -160,6 +160,7 @@ void sgn_driver_feed(struct sgn_driver *driver, struct sgn_event *event)
 {
     SGN_ASSERT(!driver->stepping);
     driver->stepping = true;
+    driver->feeds++;
     step(driver, event);
     while (driver->ready.count > 0) {
         struct sgn_ready ready = ready_take(&driver->ready);
@@ -276,6 +277,7 @@ static enum sgn_err start_engine(struct sgn_driver *driver, char *error, size_t 
         .hints_max = config->hints_max,
         .out_ms = config->out_ms,
         .resolve_ms = config->resolve_ms,
+        .tombstone_ms = config->tombstone_ms,
     };
     driver->engine = sgn_engine_init(
         driver->engine_memory, &driver->ring, &driver->pool.pool, &options, sgn_clock_us() / 1000);

@@ -71,7 +71,7 @@ struct sgn_config {
     uint64_t disk_reserve_bytes, block_cache_bytes;
     uint32_t read_threads;
     uint32_t request_ms, replica_ms, heartbeat_ms, suspect_ms, tree_ms;
-    uint32_t out_ms, resolve_ms;
+    uint32_t out_ms, resolve_ms, tombstone_ms;
     struct sgn_place set[SGN_OPTION_COUNT];
     uint32_t member_count;
     struct sgn_config_member members[SGN_NODES_MAX]; /* Sorted by id once loaded. */

@@ -182,6 +182,14 @@
       "5s",                                                                                        \
       "A replica down for this long is listed as out; it catches up when it is back.")             \
     X(timing,                                                                                      \
+      tombstone,                                                                                   \
+      TIME,                                                                                        \
+      tombstone_ms,                                                                                \
+      0,                                                                                           \
+      2000000000,                                                                                  \
+      "1h",                                                                                        \
+      "Deleted keys of ordered buckets are remembered at least so long; 0: for ever.")             \
+    X(timing,                                                                                      \
       resolve,                                                                                     \
       TIME,                                                                                        \
       resolve_ms,                                                                                  \

@@ -163,6 +163,7 @@ static void step_request(struct sgn_engine *engine, const struct sgn_event *even
     case SGN_MSG_DIGEST:
     case SGN_MSG_ACCEPT: sgn_accept_request(engine, event); return;
     case SGN_MSG_PULL: sgn_catchup_pull(engine, event); return;
+    case SGN_MSG_FLOOR: sgn_floor_request(engine, event); return;
     case SGN_MSG_REG_PREPARE:
     case SGN_MSG_REG_ACCEPT:
     case SGN_MSG_MAP:
@@ -193,6 +194,7 @@ static void step_request(struct sgn_engine *engine, const struct sgn_event *even
     case SGN_MSG_SEED:
     case SGN_MSG_PING:
     case SGN_MSG_WITNESS_ANSWER:
+    case SGN_MSG_FLOOR_ANSWER:
     case SGN_MSG_BUCKETS: break;
     }
     sgn_fx_refuse(engine, event, SGN_ERR_INVALID, "this is not a request the ring answers");
@@ -218,6 +220,7 @@ static void step_answer(struct sgn_engine *engine, const struct sgn_event *event
     case SGN_OP_PASS: sgn_pass_answer(engine, op, event); return;
     case SGN_OP_CATCHUP: sgn_catchup_page(engine, op, event); return;
     case SGN_OP_FETCH: sgn_catchup_fetched(engine, op, event); return;
+    case SGN_OP_FLOOR: sgn_floor_answer(engine, op, event); return;
     case SGN_OP_LIST_KEY: sgn_list_key_answer(engine, op, event); return;
     case SGN_OP_CELL:
     case SGN_OP_MARK:
@@ -332,6 +335,8 @@ static void step_scanned(struct sgn_engine *engine, const struct sgn_event *even
         sgn_keys_scanned(engine, op, event);
     } else if (op->kind == SGN_OP_CATCHUP) {
         sgn_catchup_scanned(engine, op, event);
+    } else if (op->kind == SGN_OP_FLOOR) {
+        sgn_floor_scanned(engine, op, event);
     } else if (op->kind == SGN_OP_MARK) {
         sgn_mark_scanned(engine, op, event);
     }
@@ -373,6 +378,7 @@ static void op_tick(struct sgn_engine *engine, struct sgn_op *op)
     case SGN_OP_PASS: sgn_pass_tick(engine, op); return;
     case SGN_OP_CATCHUP:
     case SGN_OP_FETCH: sgn_catchup_op_tick(engine, op); return;
+    case SGN_OP_FLOOR: sgn_floor_op_tick(engine, op); return;
     case SGN_OP_LIST_KEY: sgn_list_key_tick(engine, op); return;
     case SGN_OP_REPLICA_LIST: sgn_page_tick(engine, op); return;
     case SGN_OP_MARK:

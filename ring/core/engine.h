@@ -136,8 +136,8 @@ struct sgn_engine_options {
     uint32_t tree_interval_ms;   /* One comparison of trees with one peer per interval. 5000. */
     uint32_t hints_max;          /* Hints kept; past it anti-entropy is left to mend. 1000000. */
     uint32_t out_ms;             /* A replica down for that long is listed as out (6). 5000. */
-    uint32_t tombstone_ms;       /* Tombstones of ordered keys are kept at least so long. 3600000. */
-    uint32_t resolve_ms;         /* A pending or unsettled record is taken up after this. 1000. */
+    uint32_t tombstone_ms; /* Tombstones of ordered keys are kept so long; 0: for ever. 3600000. */
+    uint32_t resolve_ms;   /* A pending or unsettled record is taken up after this. 1000. */
 };
 
 struct sgn_engine; /* Plain struct in engine_state.h, for the drivers that place it. */

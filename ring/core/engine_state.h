@@ -89,6 +89,7 @@ enum sgn_op_kind {
     SGN_OP_PASS,         /* Ordered: a client's request passed to another node. */
     SGN_OP_CATCHUP,      /* Ordered: a partition being caught up. */
     SGN_OP_FETCH,        /* Ordered: one record of it. */
+    SGN_OP_FLOOR,        /* Ordered: raises a floor, or drops tombstones below one. */
     SGN_OP_MARK,         /* Ordered: looks for the key of an old mark. */
     SGN_OP_LIST_KEY,     /* Ordered: a key of a list that is in doubt. */
 };
@@ -266,6 +267,7 @@ struct sgn_op {
         struct sgn_op_catchup catchup;
         struct sgn_op_fetch fetch;
         struct sgn_op_mark mark;
+        struct sgn_op_floor floor;
         struct sgn_op_page page;
         struct sgn_op_list_key list_key;
     } u;

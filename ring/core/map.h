@@ -55,6 +55,9 @@ struct sgn_line {
     struct sgn_group_member group[SGN_GROUP_MAX];
     uint32_t fence_count;
     struct sgn_fence fences[SGN_FENCES_MAX];
+    /* 3.7: an absent key counts as a committed tombstone at the ballots of this hlc, with this
+     * ops_floor. 0: none yet. A line whose floor alone rises keeps its epoch. */
+    uint64_t floor, floor_stamp;
 };
 
 struct sgn_witness_member {
@@ -158,6 +161,8 @@ bool sgn_map_move_end(struct sgn_map *next, uint32_t partition);
  * changes, for nobody is in the epoch of `next` yet. Then drops the leaving
  * witnesses that no group and no fence lists any more. */
 void sgn_map_prune(struct sgn_map *next, const struct sgn_known *known, uint32_t known_count);
+/* 3.7, step 3: false unless every seat is in_sync, the epoch is not joint, and both rise. */
+bool sgn_map_set_floor(struct sgn_map *next, uint32_t partition, uint64_t floor, uint64_t stamp);
 /* Drops fences whether passed or not: the operator's choice (6.3). False: there are none. */
 bool sgn_map_force(struct sgn_map *next, uint32_t partition);
 /* Chooses groups for all lines from the fleet's members that `usable` says may serve: group_size of

@@ -409,6 +409,18 @@ void sgn_map_prune(struct sgn_map *next, const struct sgn_known *known, uint32_t
     next->witness_count = kept;
 }
 
+bool sgn_map_set_floor(struct sgn_map *next, uint32_t partition, uint64_t floor, uint64_t stamp)
+{
+    struct sgn_line *line = line_of(next, partition);
+    if (line == NULL || line->joint || sgn_line_in_sync(line) != sgn_line_all(line) ||
+        floor <= line->floor || stamp < line->floor_stamp) {
+        return false;
+    }
+    line->floor = floor;
+    line->floor_stamp = stamp;
+    return true;
+}
+
 bool sgn_map_force(struct sgn_map *next, uint32_t partition)
 {
     struct sgn_line *line = line_of(next, partition);

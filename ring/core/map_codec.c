@@ -5,7 +5,8 @@
  *   witness_count x { u32 id | u32 incarnation | u8 leaving + 2 * address_bytes | address }
  *   partition_count x line
  * and with v a number of 7 bits a byte, low ones first:
- *   line:   v epoch | u8 counts: seats, joint | u8 counts: group, fences
+ *   line:   v epoch | u8 counts: seats, joint, has floor | u8 counts: group, fences
+ *           if it has: u64 floor | u64 floor_stamp
  *           seats x { v node | u8 state, sets, caught | v epoch - since }
  *           group x member | fences x fence
  *   fence:  v epoch of the line - its own | u8 counts: in_sync, group | group x member
@@ -23,7 +24,7 @@
 #define FENCE_BYTES_MAX                                                                            \
     (1u + VARINT_BYTES_MAX * (1u + SGN_SEATS_MAX) + SGN_GROUP_MAX * MEMBER_BYTES_MAX)
 #define LINE_BYTES_MAX                                                                             \
-    (2u + VARINT_BYTES_MAX + SGN_SEATS_MAX * SEAT_BYTES_MAX + SGN_GROUP_MAX * MEMBER_BYTES_MAX +   \
+    (18u + VARINT_BYTES_MAX + SGN_SEATS_MAX * SEAT_BYTES_MAX + SGN_GROUP_MAX * MEMBER_BYTES_MAX +  \
      SGN_FENCES_MAX * FENCE_BYTES_MAX)
 
 _Static_assert(SGN_SEATS_MAX <= 15 && SGN_GROUP_MAX <= 15 && SGN_FENCES_MAX <= 15, "4 bits each");
@@ -96,8 +97,13 @@ static void put_group(struct sgn_sink *sink,
 static void put_line(struct sgn_sink *sink, const struct sgn_map *map, const struct sgn_line *line)
 {
     put_varint(sink, line->epoch);
-    sgn_sink_uint(sink, line->seat_count | (line->joint ? 1u << 4 : 0u), 1);
+    uint32_t bits = (line->joint ? 1u << 4 : 0u) | (line->floor != 0 ? 1u << 5 : 0u);
+    sgn_sink_uint(sink, line->seat_count | bits, 1);
     sgn_sink_uint(sink, line->group_count | line->fence_count << 4, 1);
+    if (line->floor != 0) {
+        sgn_sink_uint(sink, line->floor, 8);
+        sgn_sink_uint(sink, line->floor_stamp, 8);
+    }
     for (uint32_t i = 0; i < line->seat_count; i++) {
         const struct sgn_seat *seat = &line->seats[i];
         put_varint(sink, seat->node);
@@ -267,8 +273,14 @@ static bool take_line(struct sgn_cursor *cursor, const struct sgn_map *map, stru
     line->joint = (seats & 1u << 4) != 0;
     line->group_count = counts & 15;
     line->fence_count = counts >> 4;
-    if (cursor->bad || seats >= 1u << 5 || line->epoch == 0 || line->epoch > map->version ||
-        line->seat_count > SGN_SEATS_MAX || line->fence_count > SGN_FENCES_MAX) {
+    if ((seats & 1u << 5) != 0) {
+        line->floor = sgn_cursor_uint(cursor, 8);
+        line->floor_stamp = sgn_cursor_uint(cursor, 8);
+    }
+    bool floor_told = (seats & 1u << 5) != 0;
+    if (cursor->bad || floor_told != (line->floor != 0) || seats >= 1u << 6 || line->epoch == 0 ||
+        line->epoch > map->version || line->seat_count > SGN_SEATS_MAX ||
+        line->fence_count > SGN_FENCES_MAX) {
         return false;
     }
     for (uint32_t i = 0; i < line->seat_count; i++) {

@@ -34,7 +34,7 @@ bool sgn_msg_is_answer(uint32_t type)
     return type == SGN_MSG_RESULT || type == SGN_MSG_REPL_ACK || type == SGN_MSG_REPL_RECORD ||
            type == SGN_MSG_REPL_PAGE || type == SGN_MSG_TREE_LEAVES || type == SGN_MSG_STATE ||
            type == SGN_MSG_PULL_PAGE || type == SGN_MSG_REG_ANSWER ||
-           type == SGN_MSG_WITNESS_ANSWER;
+           type == SGN_MSG_WITNESS_ANSWER || type == SGN_MSG_FLOOR_ANSWER;
 }
 
 bool sgn_msg_is_one_way(uint32_t type)
@@ -54,6 +54,7 @@ enum sgn_msg_type sgn_msg_answer_to(uint32_t request)
     case SGN_MSG_DIGEST:
     case SGN_MSG_ACCEPT: return SGN_MSG_STATE;
     case SGN_MSG_PULL: return SGN_MSG_PULL_PAGE;
+    case SGN_MSG_FLOOR: return SGN_MSG_FLOOR_ANSWER;
     case SGN_MSG_REG_PREPARE:
     case SGN_MSG_REG_ACCEPT: return SGN_MSG_REG_ANSWER;
     case SGN_MSG_WITNESS:

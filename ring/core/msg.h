@@ -81,6 +81,8 @@
  *               Answer REG_ANSWER: err OK, NACK, STALE; context = promised, accepted; value = map
  *               accepted (prepare only); a = own committed map version.
  *   MAP_IS      value = a committed map. To nodes one way, to a witness a request.
+ *   FLOOR       a = partition, b = step (1 promise, 2 verify), stamp = floor (order_floor.c). Answer
+ *               FLOOR_ANSWER: err; stamp = largest of the tombstones at or below it; a = map version.
  *   To a witness: WITNESS, SEED, PING; its answer WITNESS_ANSWER (witness.h).
  *   From a client: RESOLVE bucket key id stamp: what became of that request (token of an unknown);
  *               MAP: RESULT value = map; MAP_CHANGE: a = enum sgn_map_change, b = id or partition,
@@ -125,7 +127,9 @@
     X(WITNESS, 42, "aIN")                                                                          \
     X(SEED, 43, "INfa")                                                                            \
     X(PING, 44, "Na")                                                                              \
-    X(WITNESS_ANSWER, 45, "eIabcd")
+    X(WITNESS_ANSWER, 45, "eIabcd")                                                                \
+    X(FLOOR, 46, "abs")                                                                            \
+    X(FLOOR_ANSWER, 47, "esa")
 
 enum sgn_msg_type {
 #define SGN_MSG_ENUM(name, number, fields) SGN_MSG_##name = number,

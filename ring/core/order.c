@@ -22,6 +22,7 @@ size_t sgn_order_bytes(const struct sgn_ring *ring)
            ALIGN(SGN_CELLS_MAX * sizeof(struct sgn_cell)) +
            ALIGN(SGN_DIRTY_MAX * sizeof(struct sgn_dirty)) +
            ALIGN(SGN_DIRTY_HEADS * sizeof(uint32_t)) + 3 * ALIGN(partitions * sizeof(uint32_t)) +
+           ALIGN(partitions * sizeof(uint64_t)) +
            ALIGN(partitions * sizeof(uint16_t)) + ALIGN(partitions / 8 + 1);
 }
 
@@ -48,6 +49,7 @@ void sgn_order_init(struct sgn_engine *engine, void *memory)
     order->dirty_first = place(&at, partitions * sizeof(uint32_t));
     order->dirty_counts = place(&at, partitions * sizeof(uint32_t));
     order->caught_epoch = place(&at, partitions * sizeof(uint32_t));
+    order->swept = place(&at, partitions * sizeof(uint64_t));
     order->catchup = place(&at, partitions * sizeof(uint16_t));
     order->caught_up = place(&at, partitions / 8 + 1);
     SGN_ASSERT((size_t)(at - (uint8_t *)memory) == sgn_order_bytes(ring));
@@ -87,6 +89,8 @@ void sgn_order_tick(struct sgn_engine *engine)
     sgn_dirty_tick(engine);
     sgn_resolve_tick(engine);
     sgn_catchup_tick(engine);
+    sgn_floor_tick(engine);
+    sgn_sweep_partitions(engine);
 }
 
 /* Whether the request is one of an ordered bucket, and was handled. */
@@ -134,6 +138,9 @@ void sgn_order_op_clear(struct sgn_engine *engine, struct sgn_op *op)
 {
     if (op->kind == SGN_OP_ROUND) {
         sgn_buf_drop(engine, &op->u.round.best);
+    } else if (op->kind == SGN_OP_FLOOR) {
+        sgn_buf_drop(engine, &op->u.floor.page);
+        sgn_buf_drop(engine, &op->u.floor.after);
     } else if (op->kind == SGN_OP_CATCHUP) {
         sgn_catchup_clear(engine, op);
     }

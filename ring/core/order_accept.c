@@ -31,6 +31,8 @@ static void accept_reply(struct sgn_engine *engine,
         struct sgn_op *parent = sgn_op_at(engine, part->parent, part->parent_generation);
         if (parent != NULL && parent->kind == SGN_OP_ROUND) {
             sgn_round_own(engine, parent, err);
+        } else if (parent != NULL && parent->kind == SGN_OP_FLOOR) {
+            sgn_sweep_dropped(engine, parent, err);
         } else if (parent != NULL) {
             sgn_catchup_taken(engine, parent, err);
         }
@@ -230,13 +232,19 @@ static void cell_keep_shadow(struct sgn_engine *engine, struct sgn_cell *cell)
 static void store_push(struct sgn_engine *engine,
                        struct sgn_op *op,
                        struct sgn_cell *cell,
-                       uint64_t digest)
+                       const struct sgn_ordered *record)
 {
     struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
     struct sgn_sink leaf = sgn_arena_sink(engine, SGN_TREE_ORDERED_BYTES);
-    sgn_sink_uint(&leaf, digest, 8);
-    sgn_sink_uint(&leaf, cell->sequence, 8);
-    sgn_ballot_put(&leaf, &op->u.cell.ballot);
+    struct sgn_leaf entry = {.digest = op->result_digest,
+                             .sequence = cell->sequence,
+                             .ballot = record->ballot,
+                             .dead = sgn_ordered_is_dead(record),
+                             .stamp = record->ops_floor};
+    for (uint32_t i = 0; i < record->op_count; i++) {
+        entry.stamp = record->ops[i].stamp > entry.stamp ? record->ops[i].stamp : entry.stamp;
+    }
+    sgn_leaf_put(&leaf, &entry);
     effect->token = sgn_op_token(engine, op);
     effect->writes[0] = (struct sgn_store_write){
         .family = SGN_FAMILY_DATA, .key = op->full_key, .value = sgn_buf_bytes(op->result)};
@@ -258,6 +266,7 @@ static void accept_store(struct sgn_engine *engine, struct sgn_op *op, struct sg
     cell->accepted = part->ballot;
     sgn_cell_promise(cell, &part->ballot);
     cell->sequence = ++engine->order.sequence;
+    cell->at_floor = false;
     struct sgn_sink prefix = sgn_sink_of(op->result->bytes, SGN_CELL_PREFIX);
     sgn_sink_uint(&prefix, cell->sequence, SGN_CELL_PREFIX);
     sgn_buf_drop(engine, &cell->record);
@@ -272,7 +281,7 @@ static void accept_store(struct sgn_engine *engine, struct sgn_op *op, struct sg
     }
     cell->storing++;
     part->stored = true;
-    store_push(engine, op, cell, op->result_digest);
+    store_push(engine, op, cell, &record);
     if (SGN_MUTANT(9)) {
         accept_reply(engine, op, SGN_OK, sgn_bytes_of(NULL, 0));
     }
@@ -379,6 +388,54 @@ static void run_commit(struct sgn_engine *engine, struct sgn_op *op, struct sgn_
     accept_end(engine, op, SGN_OK);
 }
 
+/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. Of a
+ * newcomer anything goes: what it held before it left the set. */
+static void run_drop(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
+{
+    struct sgn_op_cell *part = &op->u.cell;
+    const struct sgn_line *line = sgn_order_line(engine, op->partition);
+    struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
+    struct sgn_ordered record;
+    bool newcomer = part->newcomer;
+    bool fits = !cell->corrupt && cell->storing == 0 && cell->record != NULL && !cell->at_floor &&
+                cell->accepted.hlc <= line->floor && sgn_cell_record(engine, cell, &record) &&
+                (newcomer || (sgn_ordered_is_dead(&record) && entry == NULL &&
+                              cell->queue_head == SGN_NONE && !sgn_cell_pending(cell)));
+    if (!fits) {
+        accept_end(engine,
+                   op,
+                   newcomer && cell->accepted.hlc <= line->floor &&
+                           !sgn_ballot_is_zero(&cell->accepted)
+                       ? SGN_ERR_BUSY
+                       : SGN_OK);
+        return;
+    }
+    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
+    effect->token = sgn_op_token(engine, op);
+    effect->writes[0] =
+        (struct sgn_store_write){.family = SGN_FAMILY_DATA, .is_delete = true, .key = op->full_key};
+    effect->writes[1] = (struct sgn_store_write){
+        .family = SGN_FAMILY_TREE, .is_delete = true, .key = sgn_tree_key(engine, op->full_key)};
+    effect->write_count = 2;
+    part->ballot = cell->accepted;
+    part->stored = true;
+    cell->storing++;
+    if (entry != NULL) {
+        sgn_dirty_drop(engine, entry);
+    }
+}
+
+/* The deletion is durable. */
+static void dropped(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
+{
+    sgn_tree_change(&engine->tree, cell->hash.hash, engine->ring->replica_count, cell->digest, 0);
+    cell->digest = 0;
+    if (sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {
+        cell->doubtful = true; /* Read again: absent, and what that means here. */
+    }
+    accept_end(engine, op, SGN_OK);
+}
+
 void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
@@ -394,6 +451,10 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
     }
     if (type == SGN_MSG_REPL_PUT) {
         run_take(engine, op, cell);
+        return;
+    }
+    if (type == SGN_MSG_FLOOR) {
+        run_drop(engine, op, cell);
         return;
     }
     bool accepts = type == SGN_MSG_ACCEPT;
@@ -421,6 +482,10 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
         /* Whether it is on the disk, only the disk knows; look before anything else is done. */
         cell->doubtful = true;
         accept_end(engine, op, event->err);
+        return;
+    }
+    if (op->u.cell.type == SGN_MSG_FLOOR) {
+        dropped(engine, op, cell);
         return;
     }
     cell->corrupt = false;

@@ -252,6 +252,53 @@ static bool event_record(const struct sgn_event *event, struct sgn_ordered *reco
                record) == SGN_OK;
 }
 
+struct sgn_ballot sgn_cell_absent(const struct sgn_engine *engine, uint32_t partition)
+{
+    const struct sgn_line *line = &engine->order.map.lines[partition];
+    int seat = sgn_line_seat(line, engine->options.node);
+    struct sgn_ballot none = {.hlc = 0};
+    if (seat < 0 || line->seats[seat].state != SGN_SEAT_IN_SYNC || line->floor == 0) {
+        return none; /* One that has not caught up may lack what lies below the floor (6.1). */
+    }
+    return (struct sgn_ballot){line->floor, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+}
+
+/* 3.7: absent is a committed tombstone at the floor, for every purpose. */
+static void cell_take_absent(struct sgn_engine *engine, struct sgn_cell *cell)
+{
+    const struct sgn_line *line = &engine->order.map.lines[cell->partition];
+    struct sgn_ordered record;
+    cell->accepted = sgn_cell_absent(engine, cell->partition);
+    cell->at_floor = !sgn_ballot_is_zero(&cell->accepted);
+    if (!cell->at_floor) {
+        return;
+    }
+    sgn_ordered_init(&record);
+    record.ballot = cell->accepted;
+    record.ops_floor = line->floor_stamp;
+    size_t bytes = SGN_CELL_PREFIX + sgn_ordered_bytes(&record, true);
+    cell->record = sgn_buf_get(engine, bytes);
+    cell->load_err = cell->record == NULL ? SGN_ERR_BUSY : SGN_OK;
+    if (cell->record != NULL) {
+        memset(cell->record->bytes, 0, SGN_CELL_PREFIX);
+        struct sgn_sink sink =
+            sgn_sink_of(cell->record->bytes + SGN_CELL_PREFIX, bytes - SGN_CELL_PREFIX);
+        sgn_ordered_encode(&record, true, &sink);
+        SGN_ASSERT(!sink.full);
+    }
+}
+
+/* A cell whose key is absent may stand for another ballot in the map just adopted. */
+void sgn_cells_adopted(struct sgn_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->order.cell_high; i++) {
+        struct sgn_cell *cell = &engine->order.cells[i];
+        if (cell->state == SGN_CELL_READY && cell->sequence == 0 && cell->storing == 0) {
+            cell->doubtful = true;
+        }
+    }
+}
+
 /* What the disk holds: a record, nothing, or (the event is then of the tree's entry, which says what
  * the tree counts for the key) something that cannot be read. */
 static void cell_take(struct sgn_engine *engine,
@@ -264,6 +311,7 @@ static void cell_take(struct sgn_engine *engine,
     cell->accepted = (struct sgn_ballot){.hlc = 0};
     cell->sequence = 0;
     cell->digest = 0;
+    cell->at_floor = false;
     if (cell->asked_leaf) {
         cell->digest = event->value.count >= 8 ? sgn_get_uint(event->value.ptr, 8) : 0;
     } else if (event_record(event, &record)) {
@@ -272,6 +320,8 @@ static void cell_take(struct sgn_engine *engine,
         cell->accepted = record.ballot;
         cell->sequence = sgn_get_uint(event->value.ptr, SGN_CELL_PREFIX);
         cell->digest = sgn_ordered_digest(&record);
+    } else {
+        cell_take_absent(engine, cell);
     }
     if (cell->corrupt && SGN_MUTANT(32)) {
         cell->corrupt = false;
@@ -293,8 +343,8 @@ static bool cell_ask_leaf(struct sgn_engine *engine,
                           const struct sgn_event *event)
 {
     struct sgn_ordered record;
-    bool broken = event->err == SGN_ERR_CORRUPT ||
-                  (event->err == SGN_OK && !event_record(event, &record));
+    bool broken =
+        event->err == SGN_ERR_CORRUPT || (event->err == SGN_OK && !event_record(event, &record));
     if (cell->asked_leaf || !broken) {
         return false;
     }

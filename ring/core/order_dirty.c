@@ -157,14 +157,34 @@ void sgn_dirty_drop(struct sgn_engine *engine, struct sgn_dirty *entry)
     order->dirty_free = index;
 }
 
+void sgn_leaf_put(struct sgn_sink *sink, const struct sgn_leaf *leaf)
+{
+    sgn_sink_uint(sink, leaf->digest, 8);
+    sgn_sink_uint(sink, leaf->sequence, 8);
+    sgn_ballot_put(sink, &leaf->ballot);
+    sgn_sink_uint(sink, leaf->dead, 1);
+    sgn_sink_uint(sink, leaf->stamp, 8);
+}
+
+bool sgn_leaf_read(struct sgn_bytes value, struct sgn_leaf *leaf)
+{
+    struct sgn_cursor cursor = sgn_cursor_of(value);
+    leaf->digest = sgn_cursor_uint(&cursor, 8);
+    leaf->sequence = sgn_cursor_uint(&cursor, 8);
+    leaf->ballot = sgn_ballot_take(&cursor);
+    leaf->dead = sgn_cursor_uint(&cursor, 1) != 0;
+    leaf->stamp = sgn_cursor_uint(&cursor, 8);
+    return !cursor.bad && cursor.left == 0;
+}
+
 void sgn_dirty_restore(struct sgn_engine *engine, struct sgn_bytes tree_key, struct sgn_bytes value)
 {
     struct sgn_order *order = &engine->order;
-    SGN_ASSERT(tree_key.count > 10 && value.count == SGN_TREE_ORDERED_BYTES);
-    const uint8_t *raw = value.ptr;
-    uint64_t sequence = sgn_get_uint(raw + 8, 8);
-    struct sgn_cursor cursor = sgn_cursor_of(sgn_bytes_of(raw + 16, SGN_BALLOT_BYTES));
-    struct sgn_ballot ballot = sgn_ballot_take(&cursor);
+    struct sgn_leaf leaf;
+    bool good = sgn_leaf_read(value, &leaf);
+    SGN_ASSERT(good && tree_key.count > 10);
+    uint64_t sequence = leaf.sequence;
+    struct sgn_ballot ballot = leaf.ballot;
     struct sgn_bytes full_key =
         sgn_bytes_of((const uint8_t *)tree_key.ptr + 10, tree_key.count - 10);
     if (sequence > order->sequence) {

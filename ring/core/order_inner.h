@@ -247,6 +247,8 @@ uint32_t sgn_barrier_ask(struct sgn_engine *engine,
                          struct sgn_key_hash key,
                          const struct sgn_ballot *ballot,
                          uint32_t members);
+/* 0: it is to be sent something anyway; 1: not; 2: it does not answer. */
+uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event);
 void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness);
@@ -262,6 +264,33 @@ void sgn_commit_send(struct sgn_engine *engine,
 void sgn_order_flush(struct sgn_engine *engine);
 struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
 
+/* order_floor.c, order_sweep.c: 3.7. */
+void sgn_leaf_put(struct sgn_sink *sink, const struct sgn_leaf *leaf);
+bool sgn_leaf_read(struct sgn_bytes value,
+                   struct sgn_leaf *leaf); /* False: not of an ordered key. */
+void sgn_floor_tick(struct sgn_engine *engine);
+void sgn_floor_op_tick(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_floor_request(struct sgn_engine *engine, const struct sgn_event *event);
+void sgn_floor_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_floor_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+bool sgn_floor_promise(struct sgn_engine *engine, uint64_t floor);
+void sgn_sweep_partitions(struct sgn_engine *engine);
+void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err);
+void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op);
+/* What a newcomer still holds at or below the floor goes first; sgn_catchup_swept tells the end. */
+bool sgn_sweep_newcomer(struct sgn_engine *engine, struct sgn_op *catchup);
+void sgn_catchup_swept(struct sgn_engine *engine, struct sgn_op *op, bool ok);
+/* order_take.c: deletes the key's record if 3.7 allows it (`newcomer`: whatever it is), and tells
+ * sgn_sweep_dropped. False: no room. */
+bool sgn_accept_drop(struct sgn_engine *engine,
+                     struct sgn_bytes full_key,
+                     struct sgn_op *sweep,
+                     bool newcomer);
+/* order_cell.c: the ballot that absent stands for here: the floor at an in_sync seat, else zero. */
+struct sgn_ballot sgn_cell_absent(const struct sgn_engine *engine, uint32_t partition);
+void sgn_cells_adopted(struct sgn_engine *engine); /* Absent may mean something else now. */
+
 /* order_resolve.c: takes up old pendings and unsettled records. */
 void sgn_resolve_tick(struct sgn_engine *engine);
 void sgn_resolve_scanned(struct sgn_engine *engine, const struct sgn_event *event);
@@ -272,7 +301,9 @@ void sgn_resolve_mark(struct sgn_engine *engine,
 void sgn_mark_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 
 /* order_list.c: a key of a list in doubt. */
-void sgn_list_key_answer(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
+void sgn_list_key_answer(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event);
 void sgn_list_key_tick(struct sgn_engine *engine, struct sgn_op *op);
 
 /* order_page.c: this node's page of a list of an ordered bucket; op->u.page.ordered. */

@@ -296,6 +296,20 @@ static uint32_t orphans_change(struct sgn_engine *engine, struct sgn_map *next)
     return sgn_map_relist(next, partition) ? 1 : 0;
 }
 
+/* 3.7, step 3. */
+static uint32_t floors_change(struct sgn_engine *engine, struct sgn_map *next)
+{
+    struct sgn_floor_ready *ready = &engine->order.floor_ready;
+    if (!ready->wanted) {
+        return 0;
+    }
+    ready->wanted = false;
+    return next->lines[ready->partition].epoch == ready->epoch &&
+                   sgn_map_set_floor(next, ready->partition, ready->floor, ready->stamp)
+               ? 1
+               : 0;
+}
+
 /* --- keeping ---------------------------------------------------------------------------------- */
 
 static uint64_t patience(const struct sgn_engine *engine)
@@ -321,6 +335,7 @@ static void make(struct sgn_engine *engine)
     changes += sgn_fleet_change(engine, next);
     changes += moves_change(engine, next);
     changes += orphans_change(engine, next);
+    changes += floors_change(engine, next);
     if (changes == 0) {
         work->make_due_ms = engine->now_ms + FUTILE_MS;
         work->wish_since_ms = 0;
@@ -346,8 +361,9 @@ void sgn_keeper_now(struct sgn_engine *engine)
         bool fleet = sgn_fleet_wishes(engine);
         bool orphan = engine->order.relist_wanted != 0 &&
                       engine->now_ms >= engine->order.orphan_due_ms;
-        own = own || orphan; /* Only the witness's first replica is told of it. */
-        wished = prune_wish(engine) || seats || moves || fleet || orphan;
+        bool floor = engine->order.floor_ready.wanted;
+        own = own || orphan || floor; /* Only the witness's first replica is told of it. */
+        wished = prune_wish(engine) || seats || moves || fleet || orphan || floor;
     }
     if (!wished) {
         work->wish_since_ms = 0;

@@ -149,6 +149,7 @@ static void adopted(struct sgn_engine *engine, struct sgn_buf *map)
     sgn_keeper_adopted(engine);
     sgn_barrier_adopted(engine);
     sgn_catchup_adopted(engine);
+    sgn_cells_adopted(engine);
     sgn_member_beat_soon(engine);
     offers_tick(engine);
     engine->sweep_next = 0; /* Rounds and reads of the old epochs are over. */

@@ -200,6 +200,9 @@ void sgn_read_loaded(struct sgn_engine *engine, struct sgn_op *op, const struct 
         return;
     }
     op->receipt.read_us = engine->now_us;
+    if (event->err == SGN_ERR_NOT_FOUND) {
+        record.ballot = sgn_cell_absent(engine, op->partition); /* 3.7 */
+    }
     if (read->mode == SGN_READ_EVENTUAL) {
         sgn_read_serve(engine, op, &record, 0);
     } else if (read->mode == SGN_READ_SESSION) {
@@ -221,16 +224,19 @@ void sgn_read_loaded(struct sgn_engine *engine, struct sgn_op *op, const struct 
 
 /* --- the barrier ------------------------------------------------------------------------------ */
 
-/* Asks f+1 of the group that were not asked yet; false if there are not as many. */
+/* Asks f+1 of the group that were not asked yet; false if there are not as many. Any of them will
+ * do, so it is those that are to be sent something anyway, if there are. */
 static bool read_ask(struct sgn_engine *engine, struct sgn_op *op, uint32_t wanted)
 {
     struct sgn_op_strong *read = &op->u.read;
     const struct sgn_line *line = sgn_read_line(engine, op);
     struct sgn_key_hash key = sgn_key_hash_of(op->full_key, engine->order.map.hash_seed);
     uint32_t first = (uint32_t)(key.keyed % line->group_count);
-    for (uint32_t i = 0; i < line->group_count && wanted > 0; i++) {
-        uint32_t bit = 1u << (first + i) % line->group_count;
-        if ((read->asked & bit) == 0) {
+    for (uint32_t i = 0; i < 3 * line->group_count && wanted > 0; i++) {
+        uint32_t member = (first + i) % line->group_count;
+        uint32_t bit = 1u << member;
+        uint32_t rank = sgn_barrier_rank(engine, line->group[member].id);
+        if ((read->asked & bit) == 0 && rank <= i / line->group_count) {
             read->asked |= bit;
             wanted -= sgn_barrier_ask(
                           engine, op, SGN_WITNESS_CHECK, line, op->partition, key, NULL, bit) != 0;

@@ -18,7 +18,7 @@
 #include "ring/core/register.h"
 #include "ring/core/witness.h"
 
-#define SGN_TREE_ORDERED_BYTES 36u   /* Digest, sequence number, ballot. */
+#define SGN_TREE_ORDERED_BYTES 45u   /* struct sgn_leaf as bytes. */
 #define SGN_CELLS_MAX          8192u /* More keys at once are refused with BUSY. */
 #define SGN_CELL_HEADS         16384u
 #define SGN_CELL_KEEP_BYTES    4096u   /* Records of idle cells up to this stay in memory. */
@@ -52,8 +52,9 @@ struct sgn_cell {
     uint16_t chain; /* Next in the hash bucket, or next free. */
     uint32_t pins;  /* Ops at work in it; the queue's and the waiters' too. */
     uint32_t storing;
-    bool corrupt;   /* 2: abstains for this key until it is repaired. */
-    bool doubtful;  /* A store failed: read again what the disk holds before anything else. */
+    bool at_floor;   /* Absent, and that means a tombstone at the floor (3.7). */
+    bool corrupt;    /* 2: abstains for this key until it is repaired. */
+    bool doubtful;   /* A store failed: read again what the disk holds before anything else. */
     bool asked_leaf; /* The load under way is of the tree's entry: the record is corrupt. */
     struct sgn_key_hash hash;
     uint32_t partition;
@@ -99,6 +100,8 @@ struct sgn_link {
     struct sgn_buf *batch;     /* Asks gathered. */
     uint32_t batch_count;
     uint32_t in_flight; /* Batches sent and not answered. */
+    uint64_t since_ms;  /* The answer has been awaited. */
+    bool silent;        /* Too long: it is not waited for, nor asked if others will do. */
     bool urgent;        /* The batch holds what must not wait for those. */
     uint32_t seed_next; /* Partitions below it have our unsettled sets. */
     uint32_t seed_sent; /* Where the SEED under way ends; seed_next: none is under way. */
@@ -146,7 +149,7 @@ struct sgn_op_round {
 /* A replica's part: PREPARE, ACCEPT, DIGEST, a committed record taken in. */
 struct sgn_op_cell {
     uint8_t type; /* enum sgn_msg_type: PREPARE, DIGEST, ACCEPT, REPL_PUT, COMMITS (one entry). */
-    bool waits_ceiling, want_record, want_back, settled, unsettled;
+    bool waits_ceiling, want_record, want_back, settled, unsettled, newcomer;
     bool commit;         /* The record is known committed. */
     bool pulled_pending; /* Catch-up: the source holds it as pending. */
     bool stored;
@@ -226,6 +229,7 @@ struct sgn_op_catchup {
     struct sgn_buf *ours;       /* Own tree entries. */
     size_t ours_at;
     struct sgn_buf *ours_after; /* Own store key looked through. */
+    bool sweeping, swept;       /* A newcomer: what it held at or below the floor is gone. */
 };
 struct sgn_op_fetch {
     uint16_t parent;
@@ -259,6 +263,36 @@ struct sgn_map_client {
 struct sgn_map_move {
     uint32_t partition, count;
     uint32_t nodes[SGN_REPLICAS_MAX];
+};
+
+/* What the tree family keeps of an ordered key. */
+struct sgn_leaf {
+    uint64_t digest, sequence;
+    struct sgn_ballot ballot;
+    bool dead;
+    uint64_t stamp; /* Largest of the request ids it remembers or has forgotten (3.5). */
+};
+
+/* The floor of a partition on its way up, and sweeps (3.7). */
+enum sgn_floor_role { SGN_FLOOR_LEADS, SGN_FLOOR_SERVES, SGN_FLOOR_SWEEPS };
+struct sgn_op_floor {
+    uint8_t role, step;
+    uint32_t epoch;
+    uint64_t floor, stamp;
+    uint32_t answered, found;
+    /* SWEEPS */
+    bool newcomer, scanning, end, broken, going;
+    uint16_t parent;
+    uint32_t parent_generation;
+    uint32_t in_flight;
+    struct sgn_buf *page, *after;
+    size_t page_at;
+};
+/* A floor that the keeper is to put into the map. */
+struct sgn_floor_ready {
+    bool wanted;
+    uint32_t partition, epoch;
+    uint64_t floor, stamp;
 };
 
 /* An old mark whose key is being looked for (4.3). */
@@ -345,6 +379,11 @@ struct sgn_order {
     uint8_t *caught_up; /* Bitmap of partitions ready to be listed in_sync, with caught_epoch. */
     uint32_t *caught_epoch;
     uint32_t relist_wanted; /* Partition + 1 with an orphan mark; 0: none. */
+    bool floor_op;          /* This node leads one now. */
+    struct sgn_floor_ready floor_ready;
+    uint32_t floor_hand, sweep_hand, sweeps;
+    uint64_t floor_due_ms, sweep_due_ms;
+    uint64_t *swept; /* Per partition: the floor whose tombstones were dropped. */
     uint64_t keeper_due_ms;
     uint64_t orphan_due_ms;
 };

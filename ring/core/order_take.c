@@ -52,6 +52,27 @@ bool sgn_accept_take(struct sgn_engine *engine,
     return true;
 }
 
+bool sgn_accept_drop(struct sgn_engine *engine,
+                     struct sgn_bytes full_key,
+                     struct sgn_op *sweep,
+                     bool newcomer)
+{
+    struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
+    if (op == NULL) {
+        return false;
+    }
+    op->u.cell.type = SGN_MSG_FLOOR;
+    op->u.cell.newcomer = newcomer;
+    op->u.cell.want_record = true;
+    op->u.cell.parent = sgn_op_index(engine, sweep);
+    op->u.cell.parent_generation = sweep->generation;
+    struct sgn_cell *cell = sgn_accept_cell(engine, op);
+    if (sgn_cell_wait(engine, cell, op, true)) {
+        sgn_accept_run(engine, op);
+    }
+    return true;
+}
+
 void sgn_accept_commit(struct sgn_engine *engine,
                        struct sgn_bytes full_key,
                        const struct sgn_ballot *ballot,

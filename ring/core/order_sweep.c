@@ -1,0 +1,144 @@
+/* Deleting records of a partition, one key at a time through its cell (protocol.md 3.7, 6.1):
+ *
+ *   tombstones at or below the floor that the map has for the partition, once nothing of the key is
+ *   dirty here;
+ *   whatever a newcomer (6.2) holds at or below it from an earlier time in the set: what the others
+ *   still hold of that it copies anew. */
+#include "ring/core/order_inner.h"
+
+#define SWEEP_IN_FLIGHT     16u
+#define SWEEP_LOOK_PER_TICK 64u
+#define SWEEP_PAUSE_MS      20u /* Between two partitions. */
+
+static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_op_floor *work = &op->u.floor;
+    struct sgn_op *parent =
+        work->parent == SGN_NONE ? NULL : sgn_op_at(engine, work->parent, work->parent_generation);
+    bool done = work->end && !work->broken;
+    engine->order.sweeps--;
+    sgn_op_free(engine, op);
+    if (parent != NULL && parent->kind == SGN_OP_CATCHUP) {
+        sgn_catchup_swept(engine, parent, done);
+    }
+}
+
+/* Goes on as far as there is room; a drop's end or a tick comes back. */
+static void sweep_go(struct sgn_engine *engine, struct sgn_op *op)
+{
+    struct sgn_op_floor *work = &op->u.floor;
+    struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(work->page));
+    struct sgn_bytes key;
+    struct sgn_bytes value;
+    (void)sgn_cursor_take(&cursor, work->page_at);
+    if (work->going) {
+        return;
+    }
+    work->going = true;
+    while (!work->scanning && work->in_flight < SWEEP_IN_FLIGHT && sgn_fx_has_room(engine) &&
+           sgn_items_next(&cursor, &key, &value)) {
+        struct sgn_leaf leaf;
+        size_t next = work->page->count - cursor.left;
+        bool fits = key.count > 10 && sgn_leaf_read(value, &leaf) &&
+                    leaf.ballot.hlc <= work->floor && (leaf.dead || work->newcomer);
+        if (fits) {
+            struct sgn_bytes full_key = sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10);
+            work->in_flight++; /* It may end within the call. */
+            if (!sgn_accept_drop(engine, full_key, op, work->newcomer)) {
+                work->in_flight--;
+                break;
+            }
+        }
+        work->page_at = next;
+    }
+    work->going = false;
+    cursor = sgn_cursor_of(sgn_buf_bytes(work->page));
+    (void)sgn_cursor_take(&cursor, work->page_at);
+    if (work->scanning || cursor.left > 0 || work->in_flight > 0) {
+        return;
+    }
+    if (work->end || work->broken) {
+        sweep_end(engine, op);
+    } else if (sgn_fx_has_room(engine)) {
+        work->scanning = true;
+        sgn_pull_scan(engine, op, sgn_buf_bytes(work->after));
+    }
+}
+
+void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
+{
+    struct sgn_op_floor *work = &op->u.floor;
+    sgn_buf_drop(engine, &work->page);
+    sgn_buf_drop(engine, &work->after);
+    work->scanning = false;
+    work->page_at = 0;
+    work->page = sgn_buf_copy(engine, event->items);
+    work->after = sgn_buf_copy(engine, event->after);
+    work->broken = event->err != SGN_OK || work->page == NULL || work->after == NULL;
+    work->end = event->end;
+    if (work->broken && work->page != NULL) {
+        work->page->count = 0;
+    }
+    sweep_go(engine, op);
+}
+
+void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err)
+{
+    SGN_ASSERT(op->u.floor.in_flight > 0);
+    op->u.floor.in_flight--;
+    op->u.floor.broken = op->u.floor.broken || (err != SGN_OK && op->u.floor.newcomer);
+    sweep_go(engine, op);
+}
+
+void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op)
+{
+    sweep_go(engine, op);
+}
+
+static bool sweep_begin(struct sgn_engine *engine, uint32_t partition, struct sgn_op *parent)
+{
+    const struct sgn_line *line = sgn_order_line(engine, partition);
+    struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_FLOOR, SGN_FOR_BACKGROUND);
+    if (op == NULL) {
+        return false;
+    }
+    op->replied = true;
+    op->partition = partition;
+    op->u.floor = (struct sgn_op_floor){.role = SGN_FLOOR_SWEEPS,
+                                        .floor = line->floor,
+                                        .epoch = line->epoch,
+                                        .parent = SGN_NONE,
+                                        .scanning = true};
+    if (parent != NULL) {
+        op->u.floor.newcomer = true;
+        op->u.floor.parent = sgn_op_index(engine, parent);
+        op->u.floor.parent_generation = parent->generation;
+    }
+    engine->order.sweeps++;
+    sgn_pull_scan(engine, op, sgn_bytes_of(NULL, 0));
+    return true;
+}
+
+bool sgn_sweep_newcomer(struct sgn_engine *engine, struct sgn_op *catchup)
+{
+    return sweep_begin(engine, catchup->partition, catchup);
+}
+
+void sgn_sweep_partitions(struct sgn_engine *engine)
+{
+    struct sgn_order *order = &engine->order;
+    uint32_t total = order->map.partition_count;
+    for (uint32_t i = 0; i < SWEEP_LOOK_PER_TICK && i < total; i++) {
+        uint32_t p = order->sweep_hand++ % total;
+        const struct sgn_line *line = &order->map.lines[p];
+        int seat = sgn_own_seat(engine, line);
+        if (order->sweeps > 0 || engine->now_ms < order->sweep_due_ms || !sgn_fx_has_room(engine)) {
+            return;
+        }
+        if (seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC &&
+            line->floor > order->swept[p] && sweep_begin(engine, p, NULL)) {
+            order->swept[p] = line->floor;
+            order->sweep_due_ms = engine->now_ms + SWEEP_PAUSE_MS;
+        }
+    }
+}
