@@ -80,6 +80,31 @@ static uint32_t count_list(struct run_conn *conn, const char *prefix)
     return UINT32_MAX;
 }
 
+static void test_requests(struct run_conn *writer, struct run_conn *conn)
+{
+    struct sgn_msg del = {
+        .type = SGN_MSG_DEL, .bucket = sgn_bytes_str("default"), .key = sgn_bytes_str("k/005")};
+    struct sgn_msg answer;
+    char got[64];
+    run_sign(&del);
+    RUN_CHECK(run_call(writer, &del, &answer) == SGN_OK, "del: %s", sgn_err_name(answer.err));
+    del.type = SGN_MSG_GET;
+    del.a = SGN_READ_STRONG;
+    RUN_CHECK(run_call(conn, &del, &answer) == SGN_ERR_NOT_FOUND, "strong: deleted");
+    int count = run_get(conn, "default", "k/006", got, sizeof(got));
+    RUN_CHECK(count > 0, "its neighbour: %d", count);
+    RUN_CHECK(run_put(conn, "nowhere", "k", "v") == SGN_ERR_NO_BUCKET, "unknown bucket");
+    RUN_CHECK(run_put(conn, "Not/A/Bucket", "k", "v") < 0, "bad bucket name");
+    RUN_CHECK(run_put(conn, "default", "", "v") == SGN_ERR_INVALID, "empty key");
+    struct sgn_msg description = {.type = SGN_MSG_RING};
+    struct sgn_ring decoded;
+    RUN_CHECK(run_call(conn, &description, &answer) == SGN_OK, "RING");
+    RUN_CHECK(sgn_ring_decode(answer.value, &decoded) == SGN_OK && decoded.member_count == 3 &&
+                  strcmp(decoded.name, "demo") == 0,
+              "the ring's description");
+    say("delete, refusals of the engine, the ring's description");
+}
+
 static void test_ring(void)
 {
     struct run_ring ring;
@@ -120,25 +145,7 @@ static void test_ring(void)
     RUN_CHECK(count_list(conns[2], "k/") == 100, "list through the node that came back");
     say("a node is killed, the ring goes on, the node comes back and has all");
 
-    struct sgn_msg del = {
-        .type = SGN_MSG_DEL, .bucket = sgn_bytes_str("default"), .key = sgn_bytes_str("k/005")};
-    struct sgn_msg answer;
-    char got[64];
-    run_sign(&del);
-    RUN_CHECK(run_call(conns[3], &del, &answer) == SGN_OK, "del: %s", sgn_err_name(answer.err));
-    int count = run_get(conns[1], "default", "k/005", got, sizeof(got));
-    RUN_CHECK(count == SGN_ERR_NOT_FOUND || count == 0, "deleted: %d", count);
-    RUN_CHECK(run_put(conns[1], "nowhere", "k", "v") == SGN_ERR_NO_BUCKET, "unknown bucket");
-    RUN_CHECK(run_put(conns[1], "Not/A/Bucket", "k", "v") < 0, "bad bucket name");
-    RUN_CHECK(run_put(conns[1], "default", "", "v") == SGN_ERR_INVALID, "empty key");
-    struct sgn_msg description = {.type = SGN_MSG_RING};
-    struct sgn_ring decoded;
-    RUN_CHECK(run_call(conns[1], &description, &answer) == SGN_OK, "RING");
-    RUN_CHECK(sgn_ring_decode(answer.value, &decoded) == SGN_OK && decoded.member_count == 3 &&
-                  strcmp(decoded.name, "demo") == 0,
-              "the ring's description");
-    say("delete, refusals of the engine, the ring's description");
-
+    test_requests(conns[3], conns[1]);
     for (uint32_t n = 1; n <= 3; n++) {
         run_close(conns[n]);
         uint64_t began_ms = run_now_ms();

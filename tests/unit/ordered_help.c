@@ -80,12 +80,14 @@ struct sgn_decision ordered_step(struct sgn_ordered *record,
                   "the record carries the round's ballot");
     ordered_check(!(decision.changes && decision.remembers), "a change or a memory");
     if (!decision.changes) {
-        ordered_check(sgn_ordered_digest(&next) == sgn_ordered_digest(record),
-                      "identity: one digest");
+        ordered_check(ordered_same_version(&next.version, &record->version),
+                      "identity: one version");
         ordered_check(sgn_bytes_equal(next.body, record->body), "identity: one body");
-    } else {
-        ordered_check(sgn_ordered_digest(&next) != sgn_ordered_digest(record), "a change is seen");
     }
+    /* The digest names the ballot, which an identity has of its own as well. */
+    bool same_ballot = sgn_ballot_compare(&next.ballot, &record->ballot) == 0;
+    ordered_check((sgn_ordered_digest(&next) == sgn_ordered_digest(record)) == same_ballot,
+                  "one digest for one ballot");
     ordered_round_trip(&next);
     *record = next;
     return decision;

@@ -92,8 +92,8 @@ Test(bucket, properties)
         cr_assert_not_null(why);
     }
     for (uint32_t kind = 0; kind <= SGN_BUCKET_ORDERED; kind += SGN_BUCKET_ORDERED) {
-        cr_assert_eq(
-            sgn_bucket_props_unpack(sgn_bucket_props_pack(kind, 0, 0, 0), 5, &row, &why), SGN_OK);
+        cr_assert_eq(sgn_bucket_props_unpack(sgn_bucket_props_pack(kind, 0, 0, 0), 5, &row, &why),
+                     SGN_OK);
         cr_assert(row.kind == SGN_BUCKET_ORDERED && row.n == 5 && row.r == 3 && row.w == 3);
         cr_assert_eq(sgn_bucket_props_unpack(sgn_bucket_props_pack(kind, 5, 0, 4), 5, &row, &why),
                      SGN_ERR_INVALID,
