@@ -114,7 +114,8 @@ static void read_local(struct sgn_engine *engine, struct sgn_op *op)
 }
 
 /* Whether the record just loaded may not be chosen. What was on the disk when the read was asked for
- * is committed, for nothing was pending then. What came since is so if the dirty set says it. */
+ * is committed, for nothing was pending then; unless something newer, known to be chosen before it
+ * was durable, had overtaken it in memory. What came since is so if the dirty set says it. */
 static bool read_is_pending(const struct sgn_engine *engine,
                             const struct sgn_op *op,
                             const struct sgn_ordered *record,
@@ -128,6 +129,9 @@ static bool read_is_pending(const struct sgn_engine *engine,
     if (sequence > op->u.read.issued) {
         return entry == NULL || entry->pending ||
                sgn_ballot_compare(&entry->ballot, &record->ballot) != 0;
+    }
+    if (entry != NULL && sgn_ballot_compare(&entry->ballot, &record->ballot) != 0) {
+        return true;
     }
     /* 3.6's guard, where the dirty set could not hold all of what the last run left. */
     return order->dirty_lost && entry == NULL && sequence > order->watermark_start &&
@@ -146,7 +150,8 @@ static void read_pending(struct sgn_engine *engine, struct sgn_op *op)
         sgn_read_serve(engine, op, &record, 0);
         return;
     }
-    if (cell == NULL || read->waited) {
+    bool overtaken = cell != NULL && cell->state == SGN_CELL_READY && !sgn_cell_pending(cell);
+    if (cell == NULL || read->waited || overtaken) {
         sgn_read_slow(engine, op);
         return;
     }
