@@ -13,11 +13,11 @@ static bool holds(const struct ord_world *world,
 {
     struct sgn_bytes bytes = {0};
     struct sgn_ordered record;
-    if (!ord_white_held(world, node, key, &bytes)) {
-        return world->oracle.keys[key].floor_dead; /* 3.7: it may have dropped the tombstone. */
+    if (!ord_white_held(world, node, key, &bytes) ||
+        sgn_ordered_decode(bytes, true, &record) != SGN_OK || record.version.rev == 0) {
+        return ord_oracle_may_be_gone(&world->oracle, key, floor); /* 3.7 */
     }
-    return sgn_ordered_decode(bytes, true, &record) == SGN_OK &&
-           ord_version_compare(&record.version, floor) >= 0;
+    return ord_version_compare(&record.version, floor) >= 0;
 }
 
 /* Active in the epoch, by its own state, and without a mark that would stop the read. */

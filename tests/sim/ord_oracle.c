@@ -198,14 +198,21 @@ void ord_oracle_expose(struct ord_oracle *oracle, uint32_t key, const struct sgn
     }
 }
 
+bool ord_oracle_may_be_gone(const struct ord_oracle *oracle,
+                            uint32_t key,
+                            const struct sgn_version *since)
+{
+    static const struct sgn_version last = {.origin = {.hlc = UINT64_MAX}};
+    return may_have_been_dropped(oracle, key, since, &last);
+}
+
 void ord_oracle_at_least(struct ord_oracle *oracle,
                          uint32_t key,
                          const struct sgn_version *floor,
                          const struct sgn_version *version,
                          const char *what)
 {
-    const struct ord_fact *fact = fact_find(oracle, key, floor);
-    bool dropped = version->rev == 0 && fact != NULL && fact->dead; /* 3.7 */
+    bool dropped = version->rev == 0 && ord_oracle_may_be_gone(oracle, key, floor);
     if (floor->rev != 0 && !dropped &&
         (version->rev == 0 || ord_version_compare(version, floor) < 0)) {
         ord_violation(oracle,
