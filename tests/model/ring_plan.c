@@ -40,7 +40,7 @@ const struct sgn_mc_case ring_plan[] = {
     {"one-epoch/12+2r", 0, 5000000, SGN_MC_CUT},
     {"one-epoch/123", 0, 5000000, SGN_MC_CUT},
     {"witness/12", 0, 5000000, SGN_MC_CUT},
-    {"out-in/12", 0, 5000000, SGN_MC_CUT},
+    {"out-in/12", 0, 30000000, SGN_MC_HOLDS},
     {"out-in-take/1", 0, 5000000, SGN_MC_CUT},
     {"witness-slow/1", 0, 5000000, SGN_MC_CUT},
     {"move/1", 0, 5000000, SGN_MC_CUT},

@@ -249,8 +249,10 @@ static void accept_steps(struct ring_step *step, uint32_t b)
     for (uint32_t r = 0; r < ring_config->reps; r++) {
         const struct ring_rep *rep = &s->reps[r];
         bool epoch_right = rep->epoch == round->epoch || MUTANT(12);
+        /* One that holds the record already, accepted or copied, says so again. */
+        bool idle = rep->slot == b && (round->phase == ROUND_EXPOSED || has(rep->accepts, b));
         if (!has(seats_of(round->epoch), r) || !epoch_right || rep->promised > ballot_of(b) ||
-            rep->slot == b) {
+            idle) {
             continue;
         }
         struct ring_state n = *s;
@@ -261,9 +263,11 @@ static void accept_steps(struct ring_step *step, uint32_t b)
             to->shadow = to->slot | bit(3); /* Bit 3: there is something to go back to. */
         }
         to->promised = ballot_of(b);
-        to->slot = (uint8_t)b;
-        drop(&to->flags, REP_COMMITTED);
-        add(&to->flags, REP_UNSETTLED);
+        if (to->slot != b) {
+            to->slot = (uint8_t)b;
+            drop(&to->flags, REP_COMMITTED);
+            add(&to->flags, REP_UNSETTLED);
+        }
         if (round->phase == ROUND_ACCEPTING) {
             add(&to->accepts, bit(b));
         }
