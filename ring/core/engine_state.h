@@ -271,7 +271,8 @@ struct sgn_op {
         struct sgn_op_page page;
         struct sgn_op_list_key list_key;
     } u;
-    uint16_t cell_next; /* Ordered: next in a cell's list of waiters or queue. */
+    uint16_t cell_next;  /* Ordered: next of those that wait at a cell. */
+    uint16_t queue_next; /* Ordered: next round of its queue; the head may wait at the cell too. */
     uint32_t request_flags;   /* Ordered: of the client's request. */
     struct sgn_receipt receipt;
     struct sgn_list *list; /* LIST, BUCKET: pool memory. */

@@ -14,11 +14,11 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op);
 static void queue_push(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
 {
     uint16_t index = sgn_op_index(engine, op);
-    op->cell_next = SGN_NONE;
+    op->queue_next = SGN_NONE;
     if (cell->queue_tail == SGN_NONE) {
         cell->queue_head = index;
     } else {
-        engine->ops[cell->queue_tail].cell_next = index;
+        engine->ops[cell->queue_tail].queue_next = index;
     }
     cell->queue_tail = index;
 }
@@ -30,20 +30,20 @@ void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sg
     uint16_t i = cell->queue_head;
     while (i != index && i != SGN_NONE) {
         before = i;
-        i = engine->ops[i].cell_next;
+        i = engine->ops[i].queue_next;
     }
     if (i == SGN_NONE) {
         return;
     }
     if (before == SGN_NONE) {
-        cell->queue_head = op->cell_next;
+        cell->queue_head = op->queue_next;
     } else {
-        engine->ops[before].cell_next = op->cell_next;
+        engine->ops[before].queue_next = op->cell_next;
     }
     if (cell->queue_tail == index) {
         cell->queue_tail = before;
     }
-    op->cell_next = SGN_NONE;
+    op->queue_next = SGN_NONE;
 }
 
 /* Begins the head's round; one that ends at once makes room for the next. */
@@ -337,7 +337,7 @@ bool sgn_round_start(struct sgn_engine *engine, struct sgn_op *op)
     SGN_ASSERT(op->kind == SGN_OP_ROUND);
     sgn_cell_pin(cell);
     op->partition = cell->partition;
-    op->cell_next = SGN_NONE;
+    op->cell_next = op->queue_next = SGN_NONE;
     op->u.round.cell = sgn_cell_index(engine, cell);
     sgn_round_phase(engine, op, SGN_ROUND_CELL);
     if (sgn_cell_wait(engine, cell, op, true)) {
