@@ -198,17 +198,9 @@ static void fleet_print(const struct fleet *fleet)
 
 static void fleet_json(const struct fleet *fleet)
 {
-    (void)printf(",\"map_version\":%u,\"fast_path\":\"%s\",\"fast_path_why\":",
+    (void)printf(",\"map_version\":%u,\"fast_path\":\"%s\",\"witnesses\":[",
                  fleet->map_version,
                  fast_word(fleet));
-    cli_json_string(stdout, sgn_text(fleet->path_why));
-    (void)printf(",\"out\":%u,\"catching_up\":%u,\"fenced\":%u,\"dirty\":%.0f,"
-                 "\"pending\":%.0f,\"witnesses\":[",
-                 fleet->out,
-                 fleet->catching_up,
-                 fleet->fenced,
-                 fleet->dirty,
-                 fleet->pending);
     for (uint32_t i = 0; i < fleet->count; i++) {
         const struct fleet_row *row = &fleet->rows[i];
         (void)printf("%s{\"id\":%u,\"address\":", i > 0 ? "," : "", row->id);
@@ -223,7 +215,15 @@ static void fleet_json(const struct fleet *fleet)
                      row->warming,
                      row->dropped);
     }
-    (void)putchar(']');
+    (void)fputs("],\"fast_path_why\":", stdout);
+    cli_json_string(stdout, sgn_text(fleet->path_why));
+    (void)printf(",\"out\":%u,\"catching_up\":%u,\"fenced\":%u,\"dirty\":%.0f,"
+                 "\"pending\":%.0f",
+                 fleet->out,
+                 fleet->catching_up,
+                 fleet->fenced,
+                 fleet->dirty,
+                 fleet->pending);
 }
 
 /* --- nodes ------------------------------------------------------------------------------------ */

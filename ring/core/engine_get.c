@@ -222,6 +222,10 @@ static enum sgn_err get_check(struct sgn_engine *engine,
     if (msg->type == SGN_MSG_GET && msg->a == SGN_READ_STRONG) {
         return SGN_ERR_NOT_STRONG; /* protocol.md 1: never silently weaker. */
     }
+    if (msg->type == SGN_MSG_GET && msg->a == SGN_READ_SESSION && msg->context.count > 0) {
+        *why = "reads of at least a version need an ordered bucket; this one is available";
+        return SGN_ERR_NOT_STRONG;
+    }
     if (msg->n > (*bucket)->n || (msg->type == SGN_MSG_GET && msg->a > SGN_READ_STRONG)) {
         *why = "more copies are asked for than the bucket keeps, or the read mode is not one";
         return SGN_ERR_INVALID;

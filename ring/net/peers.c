@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ring/core/check.h"
+#include "ring/core/map.h" /* SGN_WITNESS_BIT */
 #include "ring/core/prng.h"
 
 #define SLOTS (2u * SGN_NODES_MAX) /* A power of two, at most half full. */
@@ -89,6 +90,17 @@ static void on_up(struct sgn_conn *conn, void *user)
     }
 }
 
+/* How people name the other side. */
+static const char *kind_of(uint32_t node)
+{
+    return (node & SGN_WITNESS_BIT) != 0 ? "witness" : "node";
+}
+
+static uint32_t number_of(uint32_t node)
+{
+    return node & ~SGN_WITNESS_BIT;
+}
+
 static void on_hello(struct sgn_conn *conn, const struct sgn_msg *msg, struct peer *peer)
 {
     struct sgn_peers *peers = peer->peers;
@@ -98,8 +110,9 @@ static void on_hello(struct sgn_conn *conn, const struct sgn_msg *msg, struct pe
     if (msg->type == SGN_MSG_RESULT) {
         err = msg->err < 0 ? (enum sgn_err)msg->err : SGN_ERR_PROTOCOL;
         sgn_why_set(&why,
-                    "node %u at %s refused: %.*s",
-                    peer->node,
+                    "%s %u at %s refused: %.*s",
+                    kind_of(peer->node),
+                    number_of(peer->node),
                     sgn_conn_peer_text(conn),
                     (int)msg->text.count,
                     msg->text.count > 0 ? (const char *)msg->text.ptr : "");
@@ -109,10 +122,12 @@ static void on_hello(struct sgn_conn *conn, const struct sgn_msg *msg, struct pe
     if (err == SGN_OK && other.node != peer->node) {
         err = SGN_ERR_CONFIG;
         sgn_why_set(&why,
-                    "at %s is node %u, not node %u",
+                    "at %s is %s %u, not %s %u",
                     sgn_conn_peer_text(conn),
-                    other.node,
-                    peer->node);
+                    kind_of(other.node),
+                    number_of(other.node),
+                    kind_of(peer->node),
+                    number_of(peer->node));
     }
     if (err != SGN_OK) {
         sgn_conn_close(conn);

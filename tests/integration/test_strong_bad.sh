@@ -1,0 +1,253 @@
+#!/usr/bin/env bash
+# What a person meets when strong mode cannot do what was asked, or not as fast: each case must be
+# refused or slower, never wrong, and status must say so. On a ring of three with three witnesses.
+# Prints times in ms beside the counts. usage: test_strong_bad.sh BUILD_DIR
+set -euo pipefail
+
+build=$(cd "$1" && pwd)
+cli=$build/client/kv-cli
+witness=$build/witness/signet-witness
+work=$(mktemp -d)
+export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
+unset SIGNET_SEEDS SIGNET_READ
+passed=0
+failed=0
+strays=()
+
+finish() {
+    local pid
+    for pid in "${strays[@]}"; do
+        kill -CONT "$pid" 2>/dev/null || true
+        kill "$pid" 2>/dev/null || true
+    done
+    "$cli" local down --dir "$work/ring" >/dev/null 2>&1 || true
+    "$cli" local down --dir "$work/other" >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+# expect NAME EXIT_CODE WANTED_TEXT COMMAND... : as in test_cli_strong.sh.
+expect() {
+    local name=$1 code=$2 wanted=$3 got=0 out
+    shift 3
+    out=$("$@" 2>&1 </dev/null) || got=$?
+    if [[ $got -eq $code && $out == *"$wanted"* ]]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: exit %s (wanted %s), printed: %s\n   wanted: %s\n' \
+            "$name" "$got" "$code" "$out" "$wanted"
+    fi
+}
+
+# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but may take up to 20 s.
+settles() {
+    local name=$1 wanted=$2 i out=""
+    shift 2
+    for ((i = 0; i < 200; i++)); do
+        if out=$("$@" 2>&1 </dev/null) && [[ $out == *"$wanted"* ]]; then
+            passed=$((passed + 1))
+            return
+        fi
+        sleep 0.1
+    done
+    failed=$((failed + 1))
+    printf 'FAILED %s: after 20 s it still printed: %s\n   wanted: %s\n' "$name" "$out" "$wanted"
+}
+
+now_ms() {
+    local us=${EPOCHREALTIME/[.,]/}
+    echo $((us / 1000))
+}
+
+# within NAME MS COMMAND... : runs it with whatever code it ends with and says how long it took.
+within() {
+    local name=$1 most=$2 began took code=0
+    shift 2
+    began=$(now_ms)
+    out=$("$@" 2>&1 </dev/null) || code=$?
+    took=$(($(now_ms) - began))
+    echo "$code" >"$work/code"
+    printf '%-34s %6d ms, code %d\n' "$name" "$took" "$code"
+    if ((took <= most)); then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s: it took %d ms, at most %d are allowed: %s\n' "$name" "$took" "$most" "$out"
+    fi
+}
+
+local_field() { # local_field KIND NUMBER FIELD
+    "$cli" -o json local status --dir "$work/ring" | grep "\"$1\":$2," |
+        sed -n "s/.*\"$3\":\"\{0,1\}\([^,\"}]*\).*/\1/p"
+}
+
+signal() { # signal NAME witness|node NUMBER
+    kill "-$1" "$(local_field "$2" "$3" pid)"
+}
+
+all_fast() { settles "$1" "fast strong reads: on" "$cli" -o table status; }
+
+"$cli" local up --dir "$work/ring" --nodes 3 --witnesses 3 --partitions 16 >/dev/null
+SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
+    sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
+export SIGNET_SEEDS
+all_fast "the ring is up"
+
+# --- what an available bucket cannot do -----------------------------------------------------------
+"$cli" bucket create loose --kind available
+"$cli" bucket create b
+"$cli" put loose/k one
+expect "strong read" 1 "strong reads need an ordered bucket" "$cli" get loose/k --read strong
+expect "strong list" 1 "strong reads need an ordered bucket" "$cli" list loose/ --read strong
+expect "read at least" 1 "need an ordered bucket" "$cli" get loose/k --at-least 1-1.1.1.0
+expect "if absent" 1 "conditional writes need an ordered bucket" "$cli" put loose/k x --if-absent
+expect "if version" 1 "conditional writes need an ordered bucket" \
+    "$cli" put loose/k x --if-version 1-1.1.1.0
+expect "del if version" 1 "conditional writes need an ordered bucket" \
+    "$cli" del loose/k --if-version 1-1.1.1.0
+expect "nothing was changed" 0 "one" "$cli" get loose/k
+
+# --- versions that are not the key's --------------------------------------------------------------
+x=$("$cli" put b/x one --if-absent)
+y=$("$cli" put b/y one --if-absent)
+expect "versions differ" 1 "" test "$x" = "$y"
+expect "version of another key" 4 "$y" "$cli" put b/y two --if-version "$x"
+expect "and del" 4 "$y" "$cli" del b/y --if-version "$x"
+expect "no version" 2 "is not a version" "$cli" put b/y two --if-version nonsense
+expect "neither took" 0 "one" "$cli" get b/y --read strong
+
+# --- a witness of another ring --------------------------------------------------------------------
+for ((i = 0; i < 20; i++)); do
+    address=127.0.0.1:$((20000 + RANDOM % 10000)) # One in use ends it at once: another is tried.
+    "$witness" --id 60 --ring other --listen "$address" --ready-file "$work/stray" \
+        2>"$work/stray.log" &
+    strays+=($!)
+    for ((j = 0; j < 50; j++)); do
+        if [[ -s $work/stray ]] || ! kill -0 $! 2>/dev/null; then
+            break
+        fi
+        sleep 0.02
+    done
+    if [[ -s $work/stray ]]; then
+        break
+    fi
+done
+expect "a stray witness runs" 0 "listen=$address" cat "$work/stray"
+id=$("$cli" -q -o json ring witness add "$address" | sed -n 's/.*"witness":\([0-9]*\).*/\1/p')
+settles "of another name" "this one of ring \"other\"" "$cli" -o table status
+expect "it is down" 0 "1 of 4 witnesses are down" "$cli" -o table status
+expect "it has no part" 0 "0 partitions  not heard of yet" "$cli" -o table ring witness list
+"$cli" ring witness drop "$id"
+settles "it is gone" "3 witnesses" "$cli" ring show
+"$cli" local up --dir "$work/other" --nodes 3 --partitions 8 --witnesses 1 >/dev/null
+address=$("$cli" -o json local status --dir "$work/other" |
+    sed -n 's/.*"witness":1.*"address":"\([0-9.:]*\)".*/\1/p')
+id=$("$cli" -q -o json ring witness add "$address" | sed -n 's/.*"witness":\([0-9]*\).*/\1/p')
+settles "same name, another ring" "describes ring \"local\" otherwise" "$cli" -o table status
+"$cli" ring witness drop "$id"
+"$cli" local down --dir "$work/other" >/dev/null
+all_fast "fast again without it"
+
+# --- a witness that misses maps -------------------------------------------------------------------
+signal STOP witness 1
+strays+=("$(local_field witness 1 pid)")
+within "put, one witness of three stopped" 1000 "$cli" --timeout 10s put b/x two
+"$cli" ring group-size 1
+"$cli" ring group-size 3
+settles "seen as down" "1 of 3 witnesses are down" "$cli" -o table status
+"$cli" --timeout 10s put b/x three
+expect "no old value" 0 "three" "$cli" --timeout 10s get b/x --read strong
+signal CONT witness 1
+for i in {1..10}; do
+    "$cli" --timeout 10s put b/x "v$i" >/dev/null
+    expect "none while it catches up, $i" 0 "v$i" "$cli" --timeout 10s get b/x --read strong
+done
+all_fast "in the present map again"
+
+# --- the whole fleet lost -------------------------------------------------------------------------
+for i in 1 2 3; do
+    "$cli" local kill "w$i" --dir "$work/ring"
+done
+within "strong get, fleet just killed" 1000 "$cli" --timeout 10s get b/x --read strong
+within "put, fleet just killed" 9000 "$cli" --timeout 15s put b/x alone
+expect "its value" 0 "alone" "$cli" --timeout 10s get b/x --read strong
+expect "by quorum" 0 "quorum" "$cli" get b/x --read strong --explain
+within "put, no groups" 1000 "$cli" put b/x alone2
+expect "status tells" 0 "no witness is up: strong reads ask a quorum, slower" "$cli" -o table status
+expect "and why each" 0 "refused" "$cli" -o table status
+expect "log tells" 0 "witness lost" cat "$work/ring/node-1.log"
+for i in 1 2 3; do
+    "$cli" local start "w$i" --dir "$work/ring" >/dev/null
+done
+began=$(now_ms)
+until "$cli" get b/x --read strong --explain 2>&1 | grep -q "fast"; do
+    if (($(now_ms) - began > 10000)); then
+        break
+    fi
+    sleep 0.02
+done
+took=$(($(now_ms) - began))
+printf '%-34s %6d ms\n' "fleet back to first fast read" "$took"
+expect "within 2 s" 0 "" test "$took" -le 2000
+all_fast "all of it"
+expect "log tells the return" 0 "witness connected" cat "$work/ring/node-1.log"
+
+# --- no room at a witness -------------------------------------------------------------------------
+# Two of three with 1024 keys each, a replica stopped so that no mark can be settled.
+for i in 2 3; do
+    "$cli" local kill "w$i" --dir "$work/ring"
+    sed -i '/^memory/d' "$work/ring/witness-$i.conf"
+    echo "memory = 64K" >>"$work/ring/witness-$i.conf"
+    "$cli" local start "w$i" --dir "$work/ring" >/dev/null
+done
+all_fast "small witnesses serve"
+signal STOP node 3
+strays+=("$(local_field node 3 pid)")
+for ((i = 0; i < 3000; i++)); do
+    printf 'm%d\n' "$i"
+done >"$work/many"
+within "3,000 puts past the limit" 60000 "$cli" --timeout 20s import "$work/many" --bucket b
+settles "status tells the limit" "memory limit" "$cli" -o table status
+expect "the log tells too" 0 "witness is at its memory limit" cat "$work/ring/node-1.log"
+expect "and the witness" 0 "memory limit reached" cat "$work/ring/witness-2.log"
+expect "reads there go on" 0 "" "$cli" --timeout 10s get b/m2999 --read strong
+signal CONT node 3
+for i in 2 3; do
+    "$cli" local kill "w$i" --dir "$work/ring"
+    sed -i '/^memory/d' "$work/ring/witness-$i.conf"
+    "$cli" local start "w$i" --dir "$work/ring" >/dev/null
+done
+all_fast "with room again"
+
+# --- a majority lost ------------------------------------------------------------------------------
+# The one replica left knows with the witnesses' word that nothing newer can have been answered; no
+# write can be. Without them it knows nothing.
+expect "the value so far" 0 "" "$cli" --timeout 10s put b/x kept
+settles "settled" "fast" "$cli" get b/x --read strong --explain
+"$cli" local kill 2 --dir "$work/ring"
+"$cli" local kill 3 --dir "$work/ring"
+expect "strong get by the witnesses" 0 "kept" "$cli" --timeout 2s get b/x --read strong
+within "put, majority just lost" 2500 "$cli" --timeout 2s put b/x nobody
+expect "it was refused or is unknown" 0 "" grep -qE "^[567]$" "$work/code"
+for i in 1 2 3; do
+    "$cli" local kill "w$i" --dir "$work/ring"
+done
+within "strong get, fleet lost too" 2500 "$cli" --timeout 2s get b/x --read strong
+expect "it was refused" 0 "" grep -qE "^[57]$" "$work/code"
+sleep 1.5 # Now they are known to be down.
+within "strong get, majority lost" 1000 "$cli" --timeout 2s get b/x --read strong
+expect "at once, and whom it misses" 7 "missing: node" "$cli" --timeout 2s get b/x --read strong
+within "put, majority lost" 1000 "$cli" --timeout 2s put b/x nobody
+expect "so is the put" 7 "missing: node" "$cli" --timeout 2s put b/x nobody
+expect "an eventual read serves" 0 "" "$cli" get b/x
+expect "status tells" 0 "majority down" "$cli" -o table status
+for i in w1 w2 w3; do
+    "$cli" local start "$i" --dir "$work/ring" >/dev/null
+done
+"$cli" local start 2 --dir "$work/ring" >/dev/null
+"$cli" local start 3 --dir "$work/ring" >/dev/null
+settles "all is well again" "healthy" "$cli" -o table status
+
+printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
+[[ $failed -eq 0 ]]
