@@ -140,7 +140,8 @@ struct ord_client {
     bool floor_dead[ORD_KEYS_MAX];
     uint32_t after; /* Lists: key behind which the page begins; UINT32_MAX: from the start. */
     struct sgn_request_id id;
-    uint64_t stamp, seen_stamp;
+    uint64_t stamp;
+    uint64_t clock_stamp, clock_us; /* The highest stamp told, and when. */
     uint8_t value[2048];
     uint32_t value_bytes;
     struct sgn_version seen[ORD_KEYS_MAX]; /* By this client, last. */

@@ -169,7 +169,11 @@ void ord_client_answer(struct ord_world *world, uint64_t token, const struct sgn
         return; /* It lost patience before. */
     }
     client->token = 0;
-    client->seen_stamp = msg->stamp > client->seen_stamp ? msg->stamp : client->seen_stamp;
+    uint64_t since_us = world->now_us - client->clock_us;
+    if (msg->stamp > client->clock_stamp + (since_us << SGN_HLC_COUNTER_BITS) / 1000) {
+        client->clock_stamp = msg->stamp;
+        client->clock_us = world->now_us;
+    }
     struct sgn_version version = {0};
     if (has_version(client, msg) &&
         (msg->context.count != SGN_VERSION_BYTES ||

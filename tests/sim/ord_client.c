@@ -175,6 +175,21 @@ static void choose_condition(struct ord_world *world,
     }
 }
 
+/* As the library's clock: what some node told last, and the time since; at times without that. */
+static uint64_t stamp_of(struct ord_world *world, struct ord_client *client)
+{
+    bool behind = !world->options.fault_free && sgn_prng_chance(&world->prng, 300);
+    if (client->clock_stamp == 0) {
+        const struct ord_node *node =
+            &world->nodes[sgn_prng_below(&world->prng, world->options.nodes)];
+        uint64_t told = node->up ? sgn_engine_stamp(node->engine) : 0;
+        client->clock_stamp = told != 0 ? told : sgn_hlc_of_ms(UINT64_C(1700000000000));
+        client->clock_us = world->now_us;
+    }
+    uint64_t since = behind ? 0 : (world->now_us - client->clock_us << SGN_HLC_COUNTER_BITS) / 1000;
+    return client->clock_stamp + since;
+}
+
 static void begin_write(struct ord_world *world, struct ord_client *client)
 {
     struct ord_write write = {.key = client->key, .is_delete = client->kind == ORD_OP_DEL};
@@ -189,14 +204,7 @@ static void begin_write(struct ord_world *world, struct ord_client *client)
         memset(client->value + client->value_bytes, 'x', pad);
         client->value_bytes += pad;
     }
-    const struct ord_node *node =
-        &world->nodes[sgn_prng_below(&world->prng, world->options.nodes)];
-    uint64_t fresh = node->up ? sgn_engine_stamp(node->engine) : 0;
-    bool old = !world->options.fault_free && client->seen_stamp != 0 &&
-               sgn_prng_chance(&world->prng, 300);
-    client->stamp = old || fresh < client->seen_stamp ? client->seen_stamp : fresh;
-    client->stamp = client->stamp == 0 ? sgn_hlc_of_ms(UINT64_C(1700000000000)) : client->stamp;
-    client->seen_stamp = client->stamp;
+    client->stamp = stamp_of(world, client);
     bool is_plain = write.condition == SGN_IF_ANY;
     client->op.op = !is_plain         ? SGN_HISTORY_CAS
                     : write.is_delete ? SGN_HISTORY_DEL

@@ -141,7 +141,8 @@ static bool seat_has(struct ord_world *world,
         &world->white, ord_key_partition(world, key), ord_white_map_held(world, node));
     if (sgn_ballot_is_zero(&held)) { /* 3.7: a tombstone that it has dropped? */
         const struct ord_ballot_seen *seen = ord_white_ballot(world, key, ballot);
-        if (ord_oracle_may_be_gone(&world->oracle, key, &seen->version)) {
+        if (seen->version.rev == 0 ||
+            ord_oracle_may_be_gone(&world->oracle, key, &seen->version)) {
             return true;
         }
     }
