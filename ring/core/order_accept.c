@@ -58,7 +58,7 @@ static void accept_reply(struct sgn_engine *engine,
         sgn_order_line(engine, op->partition)->epoch;
 }
 
-static void accept_end(struct sgn_engine *engine, struct sgn_op *op, int err)
+void sgn_accept_end(struct sgn_engine *engine, struct sgn_op *op, int err)
 {
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
     accept_reply(engine, op, err, sgn_bytes_of(NULL, 0));
@@ -179,11 +179,11 @@ static void run_prepare(struct sgn_engine *engine, struct sgn_op *op, struct sgn
     struct sgn_op_cell *part = &op->u.cell;
     struct sgn_ballot promised = sgn_cell_promised(engine, cell);
     if (cell->corrupt) {
-        accept_end(engine, op, SGN_ERR_CORRUPT); /* 2: it abstains. */
+        sgn_accept_end(engine, op, SGN_ERR_CORRUPT); /* 2: it abstains. */
         return;
     }
     if (sgn_ballot_compare(&part->ballot, &promised) <= 0) {
-        accept_end(engine, op, SGN_ERR_NACK);
+        sgn_accept_end(engine, op, SGN_ERR_NACK);
         return;
     }
     bool travels = sgn_ballot_compare(&cell->accepted, &part->have) > 0;
@@ -191,7 +191,7 @@ static void run_prepare(struct sgn_engine *engine, struct sgn_op *op, struct sgn
         return;
     }
     if (travels && cell->record == NULL) {
-        accept_end(engine, op, SGN_ERR_BUSY);
+        sgn_accept_end(engine, op, SGN_ERR_BUSY);
         return;
     }
     part->waits_ceiling = !sgn_ceiling_allows(engine, part->ballot.hlc);
@@ -201,21 +201,21 @@ static void run_prepare(struct sgn_engine *engine, struct sgn_op *op, struct sgn
     sgn_cell_promise(cell, &part->ballot);
     accept_reply(
         engine, op, SGN_OK, travels ? sgn_cell_bytes(cell->record) : sgn_bytes_of(NULL, 0));
-    accept_end(engine, op, SGN_OK);
+    sgn_accept_end(engine, op, SGN_OK);
 }
 
 static void run_digest(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_bytes value = sgn_bytes_of(NULL, 0);
     if (cell->corrupt) {
-        accept_end(engine, op, SGN_ERR_CORRUPT);
+        sgn_accept_end(engine, op, SGN_ERR_CORRUPT);
         return;
     }
     if (op->u.cell.want_record) {
         value = sgn_cell_bytes(cell->record);
     }
     accept_reply(engine, op, SGN_OK, value);
-    accept_end(engine, op, SGN_OK);
+    sgn_accept_end(engine, op, SGN_OK);
 }
 
 /* The committed record stays readable while a newer one is pending. */
@@ -290,7 +290,7 @@ static void accept_store(struct sgn_engine *engine, struct sgn_op *op, struct sg
 /* Already accepted: durable, or another op's store is about to make it so. */
 static void accept_again(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_cell *cell)
 {
-    accept_end(engine, op, cell->storing == 0 ? SGN_OK : SGN_ERR_BUSY);
+    sgn_accept_end(engine, op, cell->storing == 0 ? SGN_OK : SGN_ERR_BUSY);
 }
 
 /* 3.1.5 */
@@ -301,11 +301,11 @@ static void run_accept(struct sgn_engine *engine, struct sgn_op *op, struct sgn_
     /* The promise first: a record that was copied here by catching up, below a promise given since,
      * is no vote for its ballot. */
     if (sgn_ballot_compare(&part->ballot, &promised) < 0) {
-        accept_end(engine, op, SGN_ERR_NACK);
+        sgn_accept_end(engine, op, SGN_ERR_NACK);
     } else if (!cell->corrupt && sgn_ballot_compare(&part->ballot, &cell->accepted) == 0) {
         accept_again(engine, op, cell);
     } else if (!sgn_dirty_room(engine)) {
-        accept_end(engine, op, SGN_ERR_BUSY);
+        sgn_accept_end(engine, op, SGN_ERR_BUSY);
     } else {
         part->waits_ceiling = !sgn_ceiling_allows(engine, part->ballot.hlc);
         if (!part->waits_ceiling) {
@@ -341,7 +341,7 @@ static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
         sgn_cell_promise(cell, &part->ballot); /* 3.6 */
     }
     if (cell->corrupt) {
-        accept_end(
+        sgn_accept_end(
             engine, op, SGN_ERR_CORRUPT); /* 2: one source does not repair it, a round does. */
         return;
     }
@@ -349,7 +349,7 @@ static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
         bool back = part->want_back && !sgn_cell_pending(cell) && cell->record != NULL;
         int err = cell->storing == 0 ? SGN_OK : SGN_ERR_BUSY;
         accept_reply(engine, op, err, back ? sgn_cell_bytes(cell->record) : sgn_bytes_of(NULL, 0));
-        accept_end(engine, op, err);
+        sgn_accept_end(engine, op, err);
         return;
     }
     if (order == 0) {
@@ -364,7 +364,7 @@ static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
         }
     }
     if (!known && !sgn_dirty_room(engine)) {
-        accept_end(engine, op, SGN_ERR_BUSY); /* It comes again. */
+        sgn_accept_end(engine, op, SGN_ERR_BUSY); /* It comes again. */
         return;
     }
     part->waits_ceiling = !sgn_ceiling_allows(engine, part->ballot.hlc);
@@ -385,55 +385,7 @@ static void run_commit(struct sgn_engine *engine, struct sgn_op *op, struct sgn_
     if (!cell->corrupt && order == 0) {
         sgn_cell_commit(engine, cell, part->settled);
     }
-    accept_end(engine, op, SGN_OK);
-}
-
-/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. Of a
- * newcomer anything goes: what it held before it left the set. */
-static void run_drop(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
-{
-    struct sgn_op_cell *part = &op->u.cell;
-    const struct sgn_line *line = sgn_order_line(engine, op->partition);
-    struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
-    struct sgn_ordered record;
-    bool newcomer = part->newcomer;
-    bool fits = !cell->corrupt && cell->storing == 0 && cell->record != NULL && !cell->at_floor &&
-                cell->accepted.hlc <= line->floor && sgn_cell_record(engine, cell, &record) &&
-                (newcomer || (sgn_ordered_is_dead(&record) && entry == NULL &&
-                              cell->queue_head == SGN_NONE && !sgn_cell_pending(cell)));
-    if (!fits) {
-        accept_end(engine,
-                   op,
-                   newcomer && cell->accepted.hlc <= line->floor &&
-                           !sgn_ballot_is_zero(&cell->accepted)
-                       ? SGN_ERR_BUSY
-                       : SGN_OK);
-        return;
-    }
-    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
-    effect->token = sgn_op_token(engine, op);
-    effect->writes[0] =
-        (struct sgn_store_write){.family = SGN_FAMILY_DATA, .is_delete = true, .key = op->full_key};
-    effect->writes[1] = (struct sgn_store_write){
-        .family = SGN_FAMILY_TREE, .is_delete = true, .key = sgn_tree_key(engine, op->full_key)};
-    effect->write_count = 2;
-    part->ballot = cell->accepted;
-    part->stored = true;
-    cell->storing++;
-    if (entry != NULL) {
-        sgn_dirty_drop(engine, entry);
-    }
-}
-
-/* The deletion is durable. */
-static void dropped(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
-{
-    sgn_tree_change(&engine->tree, cell->hash.hash, engine->ring->replica_count, cell->digest, 0);
-    cell->digest = 0;
-    if (sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {
-        cell->doubtful = true; /* Read again: absent, and what that means here. */
-    }
-    accept_end(engine, op, SGN_OK);
+    sgn_accept_end(engine, op, SGN_OK);
 }
 
 void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
@@ -442,7 +394,7 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
     enum sgn_msg_type type = (enum sgn_msg_type)op->u.cell.type;
     if (cell->doubtful) {
-        accept_end(engine, op, cell->load_err != SGN_OK ? cell->load_err : SGN_ERR_BUSY);
+        sgn_accept_end(engine, op, cell->load_err != SGN_OK ? cell->load_err : SGN_ERR_BUSY);
         return;
     }
     if (type == SGN_MSG_COMMITS) {
@@ -454,14 +406,14 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
         return;
     }
     if (type == SGN_MSG_FLOOR) {
-        run_drop(engine, op, cell);
+        sgn_drop_run(engine, op, cell);
         return;
     }
     bool accepts = type == SGN_MSG_ACCEPT;
     /* 6: only seats vote, and only in the epoch they are in. */
     if ((op->u.cell.epoch != line->epoch && !(accepts && SGN_MUTANT(12))) ||
         (sgn_own_seat(engine, line) < 0 && !SGN_MUTANT(19))) {
-        accept_end(engine, op, SGN_ERR_STALE);
+        sgn_accept_end(engine, op, SGN_ERR_STALE);
         return;
     }
     if (type == SGN_MSG_PREPARE) {
@@ -481,11 +433,11 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     if (event->err != SGN_OK) {
         /* Whether it is on the disk, only the disk knows; look before anything else is done. */
         cell->doubtful = true;
-        accept_end(engine, op, event->err);
+        sgn_accept_end(engine, op, event->err);
         return;
     }
     if (op->u.cell.type == SGN_MSG_FLOOR) {
-        dropped(engine, op, cell);
+        sgn_drop_stored(engine, op, cell);
         return;
     }
     cell->corrupt = false;
@@ -503,16 +455,20 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
      * have been read from the disk before, so this must not count as a vote of the epoch that was. */
     bool overtaken = op->u.cell.type == SGN_MSG_ACCEPT &&
                      op->u.cell.epoch != sgn_order_line(engine, op->partition)->epoch;
-    accept_end(engine, op, overtaken && !SGN_MUTANT(12) ? SGN_ERR_STALE : SGN_OK);
+    sgn_accept_end(engine, op, overtaken && !SGN_MUTANT(12) ? SGN_ERR_STALE : SGN_OK);
 }
 
 void sgn_accept_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
-    if (op->u.cell.waits_ceiling && cell->state == SGN_CELL_READY) {
-        op->u.cell.waits_ceiling = false;
-        if (sgn_cell_wait(engine, cell, op, op->u.cell.want_record)) {
-            sgn_accept_run(engine, op);
-        }
+    int ceiling_err = engine->order.ceiling_err;
+    if (!op->u.cell.waits_ceiling || cell->state != SGN_CELL_READY) {
+        return;
+    }
+    op->u.cell.waits_ceiling = false;
+    if (ceiling_err != SGN_OK || engine->now_ms >= op->deadline_ms) {
+        sgn_accept_end(engine, op, ceiling_err != SGN_OK ? ceiling_err : SGN_ERR_BUSY);
+    } else if (sgn_cell_wait(engine, cell, op, op->u.cell.want_record)) {
+        sgn_accept_run(engine, op);
     }
 }

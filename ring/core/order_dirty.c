@@ -277,8 +277,9 @@ void sgn_ceiling_stored(struct sgn_engine *engine, const struct sgn_event *event
     struct sgn_order *order = &engine->order;
     if (event->err == SGN_OK && order->ceiling_storing > order->ceiling) {
         order->ceiling = order->ceiling_storing;
-        engine->sweep_next = 0; /* Promises wait for it. */
     }
+    order->ceiling_err = event->err;
+    engine->sweep_next = 0; /* Promises wait for it, or must be refused. */
     order->ceiling_storing = 0;
 }
 

@@ -115,6 +115,11 @@ struct sgn_op *sgn_accept_op(struct sgn_engine *engine,
                              enum sgn_op_class op_class);
 /* 2: a ballot too far ahead is refused before it is merged. */
 bool sgn_ballot_readable(struct sgn_engine *engine, const struct sgn_ballot *ballot);
+/* Answers if nobody has yet, and ends the op. */
+void sgn_accept_end(struct sgn_engine *engine, struct sgn_op *op, int err);
+/* order_sweep.c: the key of a drop at its cell; its deletion is durable. */
+void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
+void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 /* order_take.c */
 /* This node's own vote in a round: ends in sgn_round_own. False when there is no room. */
 bool sgn_accept_own(struct sgn_engine *engine, struct sgn_op *round, struct sgn_buf *record);

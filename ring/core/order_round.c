@@ -242,7 +242,15 @@ static void round_classic(struct sgn_engine *engine, struct sgn_op *op, struct s
         return;
     }
     if (!sgn_ceiling_allows(engine, b.hlc)) {
-        sgn_round_again(engine, op, true);
+        int err = engine->order.ceiling_err;
+        if (err != SGN_OK && !round->maybe) { /* Another replica can coordinate. */
+            sgn_round_fail(engine,
+                           op,
+                           (enum sgn_err)err,
+                           sgn_bytes_str("this node's store takes no writes; nothing was written"));
+        } else {
+            sgn_round_again(engine, op, true);
+        }
         return;
     }
     round->chained = false;

@@ -370,7 +370,7 @@ struct sgn_order {
     bool watermark_storing;
     uint64_t ceiling; /* Durable; 0: none yet. */
     uint64_t ceiling_storing;
-    bool ceiling_wanted;
+    int ceiling_err; /* Why the store did not take the last one. */
 
     uint16_t *catchup; /* Per partition: slot of the op at work, or SGN_NONE... + 1; 0: none. */
     uint32_t catchups;

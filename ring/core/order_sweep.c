@@ -10,6 +10,54 @@
 #define SWEEP_LOOK_PER_TICK 64u
 #define SWEEP_PAUSE_MS      20u /* Between two partitions. */
 
+/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. Of a
+ * newcomer anything goes: what it held before it left the set. */
+void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
+{
+    struct sgn_op_cell *part = &op->u.cell;
+    const struct sgn_line *line = sgn_order_line(engine, op->partition);
+    struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
+    struct sgn_ordered record;
+    bool newcomer = part->newcomer;
+    bool fits = !cell->corrupt && cell->storing == 0 && cell->record != NULL && !cell->at_floor &&
+                cell->accepted.hlc <= line->floor && sgn_cell_record(engine, cell, &record) &&
+                (newcomer || (sgn_ordered_is_dead(&record) && entry == NULL &&
+                              cell->queue_head == SGN_NONE && !sgn_cell_pending(cell)));
+    if (!fits) {
+        sgn_accept_end(engine,
+                       op,
+                       newcomer && cell->accepted.hlc <= line->floor &&
+                               !sgn_ballot_is_zero(&cell->accepted)
+                           ? SGN_ERR_BUSY
+                           : SGN_OK);
+        return;
+    }
+    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
+    effect->token = sgn_op_token(engine, op);
+    effect->writes[0] =
+        (struct sgn_store_write){.family = SGN_FAMILY_DATA, .is_delete = true, .key = op->full_key};
+    effect->writes[1] = (struct sgn_store_write){
+        .family = SGN_FAMILY_TREE, .is_delete = true, .key = sgn_tree_key(engine, op->full_key)};
+    effect->write_count = 2;
+    part->ballot = cell->accepted;
+    part->stored = true;
+    cell->storing++;
+    if (entry != NULL) {
+        sgn_dirty_drop(engine, entry);
+    }
+}
+
+/* The deletion is durable. */
+void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
+{
+    sgn_tree_change(&engine->tree, cell->hash.hash, engine->ring->replica_count, cell->digest, 0);
+    cell->digest = 0;
+    if (sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {
+        cell->doubtful = true; /* Read again: absent, and what that means here. */
+    }
+    sgn_accept_end(engine, op, SGN_OK);
+}
+
 static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_floor *work = &op->u.floor;
