@@ -212,7 +212,11 @@ static void said_seed(struct ord_world *world,
                       struct sgn_bytes marks)
 {
     const struct sgn_line *line = ord_white_line(&world->white, partition, epoch);
-    for (uint32_t key = 0; key < world->options.keys && line != NULL; key++) {
+    int own = line == NULL ? -1 : sgn_line_seat(line, world->nodes[node].id);
+    if (own < 0 || (line->seats[own].sets == SGN_SET_NEW && line->joint)) {
+        return; /* What a newcomer says is no part of what the old set has to tell (6.2). */
+    }
+    for (uint32_t key = 0; key < world->options.keys; key++) {
         struct sgn_ballot held = held_ballot(world, node, key);
         if (ord_key_partition(world, key) != partition || sgn_ballot_is_zero(&held) ||
             line->epoch != epoch) {

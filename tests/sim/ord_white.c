@@ -147,8 +147,33 @@ const struct sgn_line *ord_white_line(const struct ord_white *white,
     return found;
 }
 
-static void line_note(struct ord_white *white, uint32_t partition, const struct sgn_line *line)
+static void line_tell(const struct ord_world *world, uint32_t partition, const struct sgn_line *line)
 {
+    static const char *const states[] = {"", "~", "-"}; /* in_sync, catching up, out */
+    char text[160];
+    int used = 0;
+    for (uint32_t i = 0; i < line->seat_count; i++) {
+        const struct sgn_seat *seat = &line->seats[i];
+        const char *set = seat->sets == SGN_SET_OLD ? "old " : seat->sets == SGN_SET_NEW ? "new " : "";
+        used += snprintf(text + used,
+                         sizeof(text) - (size_t)used,
+                         " %s%s%u",
+                         line->joint ? set : "",
+                         states[seat->state],
+                         seat->node);
+    }
+    ord_log(world,
+            "  partition %u epoch %u:%s, %u witnesses, %u fences",
+            partition,
+            line->epoch,
+            text,
+            line->group_count,
+            line->fence_count);
+}
+
+static void line_note(struct ord_world *world, uint32_t partition, const struct sgn_line *line)
+{
+    struct ord_white *white = &world->white;
     const struct sgn_line *known = ord_white_line(white, partition, line->epoch);
     if (known != NULL && known->epoch == line->epoch) {
         return; /* The first seen has the most fences: pruning keeps the epoch. */
@@ -162,6 +187,9 @@ static void line_note(struct ord_white *white, uint32_t partition, const struct 
     }
     white->lines[partition][count] = *line;
     white->line_count[partition]++;
+    if (world->options.verbose > 1) {
+        line_tell(world, partition, line);
+    }
 }
 
 void ord_white_map(struct ord_world *world, uint32_t node)
@@ -186,7 +214,7 @@ void ord_white_map(struct ord_world *world, uint32_t node)
     white->map_highest =
         map->version > white->map_highest ? map->version : white->map_highest;
     for (uint32_t p = 0; p < map->partition_count; p++) {
-        line_note(white, p, &map->lines[p]);
+        line_note(world, p, &map->lines[p]);
     }
     if (map->hash_seed != white->hash_seed || map->version == 1) {
         white->hash_seed = map->hash_seed;
