@@ -66,7 +66,7 @@ static inline bool once_prefix(uint16_t a, uint16_t b)
 static inline uint8_t once_top(uint16_t lineage)
 {
     uint8_t rev = once_rev(lineage);
-    return rev == 0 ? 0 : (uint8_t)(lineage >> (3 * (rev - 1)));
+    return (uint8_t)(rev == 0 ? 0 : lineage >> (3 * (rev - 1)));
 }
 uint32_t once_count(uint16_t lineage, uint32_t request);
 
