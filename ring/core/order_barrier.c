@@ -6,6 +6,8 @@
 enum { ASK_BATCH = 1, ASK_PING = 2, ASK_SEED = 3, ASK_MAP = 4 };
 
 #define COMMITS_BYTES 16384u /* Of one message. */
+#define SILENT_MS     20u    /* A witness that leaves a batch unanswered so long. */
+#define BATCH_ASKS    128u   /* Of one message: enough that its own cost is spread thin. */
 
 struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness)
 {
@@ -40,9 +42,36 @@ static void batch_send(struct sgn_engine *engine, struct sgn_link *link)
                                    .a = link->listed,
                                    .node = engine->options.node,
                                    .items = sgn_buf_bytes(link->batch)});
+        link->since_ms = link->in_flight == 0 ? engine->now_ms : link->since_ms;
+        link->in_flight++;
     }
     link->batch_count = 0;
+    link->urgent = false;
     sgn_buf_drop(engine, &link->batch);
+}
+
+/* Checks that come while answers are on their way gather until those are here: the busier the node,
+ * the fewer messages, and wakings, for as many reads. Marks hold writers up, and go. */
+static bool batches_may_wait(const struct sgn_engine *engine)
+{
+    const struct sgn_order *order = &engine->order;
+    for (uint32_t i = 0; i < order->link_count; i++) {
+        if (order->links[i].in_flight > 0 && !order->links[i].silent) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Answers come in the order of what was asked: with one of another kind all batches sent before are
+ * answered, or their answers are lost. A batch sent since is then waited for no more, which costs
+ * no more than a message. */
+static void link_answered(struct sgn_engine *engine, struct sgn_link *link, bool batch)
+{
+    link->in_flight = batch && link->in_flight > 0 ? link->in_flight - 1 : 0;
+    link->since_ms = engine->now_ms;
+    link->silent = false;
+    engine->order.flush_wanted = true; /* What has gathered meanwhile. */
 }
 
 static bool link_push(struct sgn_engine *engine,
@@ -50,7 +79,7 @@ static bool link_push(struct sgn_engine *engine,
                       const struct sgn_witness_ask *ask)
 {
     if (link->batch == NULL) {
-        link->batch = sgn_buf_get(engine, (size_t)SGN_WITNESS_BATCH_MAX * SGN_WITNESS_ASK_BYTES);
+        link->batch = sgn_buf_get(engine, (size_t)BATCH_ASKS * SGN_WITNESS_ASK_BYTES);
         link->batch_count = 0;
     }
     if (link->batch == NULL) {
@@ -60,11 +89,18 @@ static bool link_push(struct sgn_engine *engine,
     struct sgn_sink sink = sgn_sink_of(at, SGN_WITNESS_ASK_BYTES);
     sgn_witness_ask_put(&sink, ask);
     SGN_ASSERT(!sink.full && sink.count == SGN_WITNESS_ASK_BYTES);
-    engine->order.flush_wanted = true;
-    if (++link->batch_count == SGN_WITNESS_BATCH_MAX) {
+    link->urgent = link->urgent || ask->what == SGN_WITNESS_MARK || ask->what == SGN_WITNESS_LIST;
+    engine->order.flush_wanted |= link->urgent || !batches_may_wait(engine);
+    if (++link->batch_count == BATCH_ASKS) {
         batch_send(engine, link);
     }
     return true;
+}
+
+uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness)
+{
+    const struct sgn_link *link = sgn_barrier_link(engine, witness);
+    return link == NULL || link->silent ? 2 : link->batch_count == 0;
 }
 
 uint32_t sgn_barrier_ask(struct sgn_engine *engine,
@@ -148,12 +184,15 @@ void sgn_commit_send(struct sgn_engine *engine,
 void sgn_order_flush(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
+    bool wait = batches_may_wait(engine);
     bool left = false;
     for (uint32_t i = 0; i < order->link_count; i++) {
-        if (order->links[i].batch_count > 0 && sgn_fx_has_room(engine)) {
-            batch_send(engine, &order->links[i]);
+        struct sgn_link *link = &order->links[i];
+        bool due = link->batch_count > 0 && (link->urgent || !wait);
+        if (due && sgn_fx_has_room(engine)) {
+            batch_send(engine, link);
         }
-        left = left || order->links[i].batch_count > 0;
+        left = left || (due && link->batch_count > 0);
     }
     for (uint32_t i = 0; i < engine->ring->member_count; i++) {
         if (order->commits[i] != NULL && sgn_fx_has_room(engine)) {
@@ -230,6 +269,7 @@ void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event
         link->offer_due_ms > engine->now_ms + SGN_MAP_OFFER_MS) {
         link->offer_due_ms = engine->now_ms;
     }
+    link_answered(engine, link, msg->request == ASK_BATCH);
     if (msg->request == ASK_BATCH && msg->err == SGN_OK) {
         struct sgn_cursor cursor = sgn_cursor_of(msg->items);
         struct sgn_witness_tell tell;
@@ -251,6 +291,8 @@ void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness)
     struct sgn_link *link = sgn_barrier_link(engine, witness);
     if (link != NULL) {
         link->connected = true;
+        link->in_flight = 0;
+        link->silent = false;
         link->ping_due_ms = link->offer_due_ms = link->seed_due_ms = engine->now_ms;
         link->version = 0;
         link->seed_next = link->seed_sent = 0;
@@ -262,6 +304,8 @@ void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness)
     struct sgn_link *link = sgn_barrier_link(engine, witness);
     if (link != NULL) {
         link->connected = false;
+        link->in_flight = 0;
+        engine->order.flush_wanted = true;
         link->down_since_ms = engine->now_ms;
         link->version = 0;
         link->batch_count = 0;
@@ -371,6 +415,10 @@ static void seed_send(struct sgn_engine *engine, struct sgn_link *link)
 static void link_tick(struct sgn_engine *engine, struct sgn_link *link)
 {
     struct sgn_order *order = &engine->order;
+    if (link->in_flight > 0 && engine->now_ms - link->since_ms >= SILENT_MS) {
+        link->silent = true;
+        engine->order.flush_wanted = true;
+    }
     if (link->version < order->map.version && engine->now_ms >= link->offer_due_ms) {
         if (order->map_bytes == NULL) {
             order->map_bytes = sgn_map_to_buf(engine, &order->map);
