@@ -38,7 +38,7 @@ void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sg
     if (before == SGN_NONE) {
         cell->queue_head = op->queue_next;
     } else {
-        engine->ops[before].queue_next = op->cell_next;
+        engine->ops[before].queue_next = op->queue_next;
     }
     if (cell->queue_tail == index) {
         cell->queue_tail = before;
@@ -317,6 +317,12 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
     /* 6.3, looked at before anything is sent, so that a refusal has no effect. */
     if (!sgn_order_fenced(engine, line) && !SGN_MUTANT(14)) {
         engine->counts.fenced++;
+        /* A client hears the reason only while it still waits for this try. */
+        if (!op->replied && !round->maybe &&
+            engine->now_ms + engine->options.request_timeout_ms / 4 * 3 >= op->deadline_ms) {
+            sgn_round_fail(engine, op, SGN_ERR_FENCED, sgn_order_fence_text(engine, line));
+            return;
+        }
         sgn_round_phase(engine, op, SGN_ROUND_BACKOFF);
         round->phase_ms += 20;
         return;
