@@ -104,14 +104,6 @@ static void judge_ring(const struct sgn_driver *driver,
                        sizeof(verdict->reason),
                        "this node takes no writes: %.180s",
                        store->state_text);
-    } else if (dead > 0) {
-        uint32_t count = partitions_short(driver, majority);
-        (void)snprintf(verdict->reason,
-                       sizeof(verdict->reason),
-                       "%s; %u of %u partitions live by stand-ins",
-                       dead_text,
-                       count,
-                       driver->ring.partition_count);
     } else if (fleet.fenced > 0) {
         char waits[160];
         sgn_fence_waits_text(&fleet, waits, sizeof(waits));
@@ -121,6 +113,14 @@ static void judge_ring(const struct sgn_driver *driver,
                        fleet.fenced,
                        fleet.partitions,
                        waits);
+    } else if (dead > 0) {
+        uint32_t count = partitions_short(driver, majority);
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "%s; %u of %u partitions live by stand-ins",
+                       dead_text,
+                       count,
+                       driver->ring.partition_count);
     } else if (counts.hints_held > 0) {
         (void)snprintf(verdict->reason,
                        sizeof(verdict->reason),

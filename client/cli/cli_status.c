@@ -57,6 +57,7 @@ struct fleet {
     uint32_t out, catching_up, fenced; /* Replicas of partitions; partitions. */
     double dirty, pending;             /* Keys, of all nodes. */
     struct fleet_row rows[FLEET_MAX];
+    char waits[128];    /* Whom ordered writes wait for. */
     char path_why[256]; /* Why the fast path is not on, by the node it is worst for. */
     char reason[256];   /* Why it is not as it should be; "" if it is. */
 };
@@ -96,6 +97,9 @@ static void fleet_look(struct fleet *fleet, const json_t *view)
     fleet->out = most(fleet->out, number_at(view, "seats", "out"));
     fleet->catching_up = most(fleet->catching_up, number_at(view, "seats", "catching_up"));
     fleet->fenced = most(fleet->fenced, number_at(view, "partition_counts", "fenced"));
+    if (fleet->waits[0] == '\0') {
+        (void)snprintf(fleet->waits, sizeof(fleet->waits), "%s", text_at(view, "fences_wait_for"));
+    }
     fleet->dirty += number_at(view, "ordered", "dirty");
     fleet->pending += number_at(view, "ordered", "pending");
     json_array_foreach(json_object_get(view, "witnesses"), index, witness)
@@ -123,7 +127,8 @@ static const char *row_state(const struct fleet_row *row)
     return row->up_by == 0 ? "DOWN" : row->up_by < row->seen_by ? "UP ?" : "UP";
 }
 
-/* Nothing here ever makes an answer wrong: it is about how dear strong reads are. */
+/* Nothing here ever makes an answer wrong: it is about how dear strong reads are, and whether ordered
+ * writes wait. */
 static void fleet_judge(struct fleet *fleet)
 {
     uint32_t down = 0;
@@ -136,7 +141,14 @@ static void fleet_judge(struct fleet *fleet)
     }
     char *text = fleet->reason;
     size_t cap = sizeof(fleet->reason);
-    if (down > 0 && down == fleet->count) {
+    if (fleet->fenced > 0) {
+        (void)snprintf(text,
+                       cap,
+                       "ordered writes to %u partitions wait for word of: %s (start them; if they "
+                       "never come back, ring force-fence)",
+                       fleet->fenced,
+                       fleet->waits);
+    } else if (down > 0 && down == fleet->count) {
         (void)snprintf(text, cap, "no witness is up: strong reads ask a quorum, slower");
     } else if (down > 0) {
         (void)snprintf(text, cap, "%u of %u witnesses are down", down, fleet->count);
@@ -183,11 +195,14 @@ static void fleet_print(const struct fleet *fleet)
                      fleet->path_why);
     }
     if (fleet->out + fleet->catching_up + fleet->fenced > 0) {
-        (void)printf("replicas of partitions: %u out, %u catching up; ordered writes to %u "
-                     "partitions wait for a fence\n",
-                     fleet->out,
-                     fleet->catching_up,
-                     fleet->fenced);
+        (void)printf(
+            "replicas of partitions: %u out, %u catching up", fleet->out, fleet->catching_up);
+        if (fleet->fenced > 0) {
+            (void)printf("; ordered writes to %u partitions wait for word of: %s",
+                         fleet->fenced,
+                         fleet->waits);
+        }
+        (void)putchar('\n');
     }
     if (fleet->dirty > 0) {
         (void)printf("ordered keys under way: %.0f, of them %.0f not known committed\n",
@@ -311,6 +326,9 @@ static void print_verdict(const struct cli *cli,
     if (verdict->down > 0) {
         (void)printf("; node %s does not answer: start it again, what it missed is kept for it",
                      verdict->down_ids);
+        if (verdict->fleet.fenced > 0) {
+            (void)printf("; %s", verdict->fleet.reason);
+        }
     } else if (verdict->reason[0] != '\0') {
         (void)printf("; %s", verdict->reason);
     } else if (verdict->fleet.reason[0] != '\0') {

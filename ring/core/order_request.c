@@ -143,6 +143,8 @@ static void pass_fail(struct sgn_engine *engine, struct sgn_op *op)
     if (err == SGN_ERR_UNAVAILABLE) {
         text = sgn_order_missing(
             engine, line, "no replica that can serve this is reachable; missing:");
+    } else if (err == SGN_ERR_FENCED && !sgn_order_fenced(engine, line)) {
+        text = sgn_order_fence_text(engine, line);
     }
     sgn_op_fail(engine, op, (enum sgn_err)err, text);
     sgn_op_free(engine, op);

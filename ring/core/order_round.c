@@ -317,9 +317,11 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
     /* 6.3, looked at before anything is sent, so that a refusal has no effect. */
     if (!sgn_order_fenced(engine, line) && !SGN_MUTANT(14)) {
         engine->counts.fenced++;
-        /* A client hears the reason only while it still waits for this try. */
+        /* Before whoever passed it on here takes this node for silent, so that the reason is heard
+         * and nothing is in doubt. */
+        uint64_t passed_ms = engine->now_ms + engine->options.request_timeout_ms;
         if (!op->replied && !round->maybe &&
-            engine->now_ms + engine->options.request_timeout_ms / 4 * 3 >= op->deadline_ms) {
+            passed_ms >= op->deadline_ms + engine->options.replica_timeout_ms / 2) {
             sgn_round_fail(engine, op, SGN_ERR_FENCED, sgn_order_fence_text(engine, line));
             return;
         }

@@ -220,6 +220,25 @@ for i in 2 3; do
 done
 all_fast "with room again"
 
+# --- the fleet and one node lost ------------------------------------------------------------------
+# Who could still serve by the old groups must be heard first: writes wait, with the reason.
+for i in w1 w2 w3 3; do
+    "$cli" local kill "$i" --dir "$work/ring"
+done
+settles "status tells of the fence" "partitions wait for word of: " "$cli" -o table status
+within "put, fenced" 4500 "$cli" --timeout 4s put b/fenced one
+expect "it was refused" 0 "7" cat "$work/code"
+expect "why" 0 "waiting for witness" echo "$out"
+expect "map tells too" 0 "16 with fences" "$cli" ring show
+"$cli" local start w1 --dir "$work/ring" >/dev/null
+"$cli" local start w2 --dir "$work/ring" >/dev/null
+within "put, two witnesses back" 8000 "$cli" --timeout 10s put b/fenced two
+expect "it took" 0 "two" "$cli" --timeout 10s get b/fenced --read strong
+"$cli" local start w3 --dir "$work/ring" >/dev/null
+"$cli" local start 3 --dir "$work/ring" >/dev/null
+settles "the node is back" "healthy" "$cli" -o table status
+all_fast "and the fleet"
+
 # --- a majority lost ------------------------------------------------------------------------------
 # The one replica left knows with the witnesses' word that nothing newer can have been answered; no
 # write can be. Without them it knows nothing.

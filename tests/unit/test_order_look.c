@@ -1,0 +1,104 @@
+/* What status shows of ordered buckets: each number follows what was done to a small ring. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "ring/core/map.h"
+#include "tests/unit/order_ask.h"
+
+#define PARTITIONS 8u
+
+static struct sgn_fleet_view view;
+
+static const struct sgn_fleet_view *look(uint32_t node)
+{
+    memset(&view, 0xff, sizeof(view)); /* All of it is filled in. */
+    sgn_engine_fleet(ring.nodes[node - 1].engine, &view);
+    cr_assert_eq(view.partitions, PARTITIONS);
+    cr_assert_eq(view.in_sync + view.catching_up + view.out, 3 * PARTITIONS);
+    return &view;
+}
+
+static uint32_t witness_id(uint32_t index)
+{
+    return sgn_engine_map(ring.nodes[0].engine)->witnesses[index].id;
+}
+
+Test(order_look, the_fleet)
+{
+    order_ring(3, 3);
+    cr_assert_eq(look(1)->fast_path, SGN_FAST_OFF);
+    cr_assert_eq(view.witness_count, 0);
+    cr_assert_eq(view.without_group, PARTITIONS);
+    order_fleet();
+    cr_assert_eq(look(2)->fast_path, SGN_FAST_ON);
+    cr_assert_eq(view.fast, PARTITIONS);
+    cr_assert_eq(view.witnesses_up, 3);
+    cr_assert_eq(view.without_group + view.fenced + view.joint + view.out, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct sgn_witness_view *witness = &view.witnesses[i];
+        cr_assert_eq(witness->id, witness_id(i));
+        cr_assert(witness->up && !witness->leaving);
+        cr_assert(witness->incarnation != 0 && witness->incarnation == witness->listed);
+        cr_assert_eq(witness->version, view.map_version);
+        cr_assert_eq(witness->groups, PARTITIONS);
+        cr_assert_eq(witness->warming + witness->dropped, 0);
+    }
+    mini_witness_down(&ring, witness_id(0));
+    mini_pass(&ring, 200);
+    cr_assert_eq(look(1)->fast_path, SGN_FAST_ON, "two of three are a group's quorum");
+    cr_assert(!view.witnesses[0].up && view.witnesses_up == 2);
+    mini_witness_down(&ring, witness_id(1));
+    mini_pass(&ring, 200);
+    cr_assert_eq(look(1)->fast_path, SGN_FAST_OFF);
+    mini_witness_down(&ring, witness_id(2));
+    mini_pass(&ring, 5000);
+    cr_assert_eq(look(1)->without_group, PARTITIONS);
+    cr_assert_eq(view.fenced, 0, "all nodes are in the new map");
+    for (uint32_t i = 0; i < 3; i++) {
+        mini_witness_up(&ring, witness_id(i));
+    }
+    mini_pass(&ring, 5000);
+    cr_assert_eq(look(3)->fast_path, SGN_FAST_ON);
+    mini_clear(&ring);
+}
+
+/* The groups end while a node that may serve by the old ones is away: writes wait for it. */
+Test(order_look, fences_and_seats)
+{
+    order_ring(3, 3);
+    order_fleet();
+    cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
+    mini_down(&ring, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        mini_witness_down(&ring, witness_id(i));
+    }
+    mini_pass(&ring, 8000);
+    cr_assert_eq(look(1)->fenced, PARTITIONS);
+    cr_assert_eq(view.out, PARTITIONS);
+    cr_assert_eq(view.in_sync, 2 * PARTITIONS);
+    bool waits_for_node = false;
+    for (uint32_t i = 0; i < view.fence_wait_count; i++) {
+        waits_for_node = waits_for_node || view.fence_waits[i] == 3;
+    }
+    cr_assert(waits_for_node && view.fence_wait_count == 4);
+    /* Refused early enough to be heard, with the reason, and without effect. */
+    uint64_t began_ms = ring.now_ms;
+    int err = order_put(1, "other", "v");
+    cr_assert_eq(err, SGN_ERR_FENCED, "%d: %s", err, ring.reply.text);
+    cr_assert_leq(ring.now_ms - began_ms, 1200);
+    cr_assert(strstr(ring.reply.text, "waiting for") != NULL, "%s", ring.reply.text);
+    mini_up(&ring, 3);
+    mini_pass(&ring, 500);
+    cr_assert_eq(look(1)->fenced, 0);
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < 200 && look(3)->out + view.catching_up > 0; i++) {
+        most = view.own_catching_up > most ? view.own_catching_up : most;
+        cr_assert_leq(view.own_caught_up, view.own_catching_up);
+        mini_pass(&ring, 50);
+    }
+    cr_assert_gt(most, 0);
+    cr_assert_eq(look(3)->in_sync, 3 * PARTITIONS);
+    cr_assert_eq(view.own_catching_up + view.own_at_work, 0);
+    cr_assert_eq(order_put(1, "other", "v"), SGN_OK);
+    mini_clear(&ring);
+}
