@@ -47,25 +47,32 @@ static bool clean_below(const struct sgn_engine *engine, uint32_t partition, uin
 
 /* --- the lead --------------------------------------------------------------------------------- */
 
-static void floor_ask(struct sgn_engine *engine, struct sgn_op *op, uint8_t step)
+/* To every seat that has not agreed yet. */
+static void floor_send(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_floor *work = &op->u.floor;
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
-    sgn_op_renew(op);
-    work->step = step;
-    work->answered = 0;
-    op->deadline_ms = engine->now_ms + FLOOR_STEP_MS;
+    work->asked_ms = engine->now_ms;
     for (uint32_t i = 0; i < line->seat_count; i++) {
-        if (line->seats[i].node != engine->options.node) {
+        if (line->seats[i].node != engine->options.node && (work->answered >> i & 1) == 0) {
             sgn_order_send(
                 engine,
                 line->seats[i].node,
                 op,
                 work->epoch,
                 (struct sgn_msg){
-                    .type = SGN_MSG_FLOOR, .a = op->partition, .b = step, .stamp = work->floor});
+                    .type = SGN_MSG_FLOOR, .a = op->partition, .b = work->step, .stamp = work->floor});
         }
     }
+}
+
+static void floor_ask(struct sgn_engine *engine, struct sgn_op *op, uint8_t step)
+{
+    sgn_op_renew(op);
+    op->u.floor.step = step;
+    op->u.floor.answered = 0;
+    op->deadline_ms = engine->now_ms + FLOOR_STEP_MS;
+    floor_send(engine, op);
 }
 
 static void floor_end(struct sgn_engine *engine, struct sgn_op *op)
@@ -202,6 +209,12 @@ void sgn_floor_op_tick(struct sgn_engine *engine, struct sgn_op *op)
         if (engine->now_ms >= op->deadline_ms) {
             floor_end(engine, op); /* Some seat holds something dirty still: another time. */
         } else {
+            /* A seat whose ceiling had to rise first, or that something dirty kept from it. */
+            bool current = sgn_order_line(engine, op->partition)->epoch == work->epoch;
+            if (current && engine->now_ms >= work->asked_ms + SGN_ROUND_MS &&
+                sgn_fx_has_room(engine)) {
+                floor_send(engine, op);
+            }
             floor_look(engine, op);
         }
     }

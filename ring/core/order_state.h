@@ -83,6 +83,7 @@ struct sgn_dirty {
     uint32_t before, behind; /* List of the partition; index + 1. */
     uint32_t since_ms;       /* When it became so, or was last taken up; low bits of now_ms. */
     bool pending;            /* Not known committed here. */
+    bool unsure;             /* A store failed: `ballot` may not be what the disk holds. */
     bool used;
     uint16_t tries;
 };
@@ -146,9 +147,12 @@ struct sgn_op_round {
     uint8_t fallback_slot;
 };
 
+#define SGN_CELL_WIPE 0u /* No message: what the node holds of a partition that it left goes (6.2). */
+
 /* A replica's part: PREPARE, ACCEPT, DIGEST, a committed record taken in. */
 struct sgn_op_cell {
-    uint8_t type; /* enum sgn_msg_type: PREPARE, DIGEST, ACCEPT, REPL_PUT, COMMITS (one entry). */
+    uint8_t type; /* enum sgn_msg_type: PREPARE, DIGEST, ACCEPT, REPL_PUT, COMMITS (one entry); or
+                     SGN_CELL_WIPE. */
     bool waits_ceiling, want_record, want_back, settled, unsettled, newcomer;
     bool commit;         /* The record is known committed. */
     bool pulled_pending; /* Catch-up: the source holds it as pending. */
@@ -279,6 +283,7 @@ struct sgn_op_floor {
     uint8_t role, step;
     uint32_t epoch;
     uint64_t floor, stamp;
+    uint64_t asked_ms;
     uint32_t answered, found;
     /* SWEEPS */
     bool newcomer, scanning, end, broken, going;
