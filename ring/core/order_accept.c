@@ -225,7 +225,8 @@ static void cell_keep_shadow(struct sgn_engine *engine, struct sgn_cell *cell)
         return; /* The shadow, if any, is of before. */
     }
     sgn_buf_drop(engine, &cell->shadow);
-    cell->shadow_known = cell->record != NULL || sgn_ballot_is_zero(&cell->accepted);
+    cell->shadow_known =
+        !cell->corrupt && (cell->record != NULL || sgn_ballot_is_zero(&cell->accepted));
     cell->shadow = sgn_buf_keep(cell->record);
 }
 
@@ -272,8 +273,9 @@ static void accept_store(struct sgn_engine *engine, struct sgn_op *op, struct sg
     sgn_buf_drop(engine, &cell->record);
     cell->record = sgn_buf_keep(op->result);
     op->result_digest = sgn_ordered_digest(&record);
-    bool pending = !part->commit;
-    sgn_dirty_accept(engine, cell->hash, cell->partition, &part->ballot, cell->sequence, pending);
+    /* Pending, committed or not, until it is durable: what is not pending may be read from the disk,
+     * and there something older lies, of which nothing is known. */
+    sgn_dirty_accept(engine, cell->hash, cell->partition, &part->ballot, cell->sequence, true);
     if (part->commit) {
         cell->committed = part->ballot;
         sgn_buf_drop(engine, &cell->shadow);
@@ -318,6 +320,9 @@ void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool sett
 {
     struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
     cell->committed = cell->accepted;
+    if (sgn_ballot_compare(&cell->durable, &cell->accepted) != 0) {
+        return; /* sgn_accept_stored goes on; should the store fail, the disk holds another record. */
+    }
     sgn_buf_drop(engine, &cell->shadow);
     cell->shadow_known = false;
     if (entry != NULL && sgn_ballot_compare(&entry->ballot, &cell->accepted) <= 0) {
@@ -397,6 +402,10 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
         sgn_accept_end(engine, op, cell->load_err != SGN_OK ? cell->load_err : SGN_ERR_BUSY);
         return;
     }
+    if (op->u.cell.type == SGN_CELL_WIPE) {
+        sgn_wipe_run(engine, op, cell);
+        return;
+    }
     if (type == SGN_MSG_COMMITS) {
         run_commit(engine, op, cell);
         return;
@@ -433,11 +442,16 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     if (event->err != SGN_OK) {
         /* Whether it is on the disk, only the disk knows; look before anything else is done. */
         cell->doubtful = true;
+        sgn_dirty_unsure(engine, cell->hash);
         sgn_accept_end(engine, op, event->err);
         return;
     }
     if (op->u.cell.type == SGN_MSG_FLOOR) {
         sgn_drop_stored(engine, op, cell);
+        return;
+    }
+    if (op->u.cell.type == SGN_CELL_WIPE) {
+        sgn_wipe_stored(engine, op, cell);
         return;
     }
     cell->corrupt = false;
@@ -451,6 +465,9 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     if (sgn_ballot_compare(&op->u.cell.ballot, &cell->durable) > 0) {
         cell->durable = op->u.cell.ballot;
     }
+    if (!cell->doubtful && !sgn_cell_pending(cell)) {
+        sgn_cell_commit(engine, cell, false); /* Its commit came before. */
+    }
     /* 6: an epoch may have come while it was being stored. A page for one that catches up (6.1) may
      * have been read from the disk before, so this must not count as a vote of the epoch that was. */
     bool overtaken = op->u.cell.type == SGN_MSG_ACCEPT &&
@@ -461,10 +478,14 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
 void sgn_accept_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
-    int ceiling_err = engine->order.ceiling_err;
-    if (!op->u.cell.waits_ceiling || cell->state != SGN_CELL_READY) {
+    if (op->u.cell.stored || cell->state != SGN_CELL_READY) {
+        return; /* It waits for the own store only. */
+    }
+    if (!op->u.cell.waits_ceiling) {
+        sgn_cell_resume(engine, cell); /* There was no room for it when the cell came. */
         return;
     }
+    int ceiling_err = engine->order.ceiling_err;
     op->u.cell.waits_ceiling = false;
     if (ceiling_err != SGN_OK || engine->now_ms >= op->deadline_ms) {
         sgn_accept_end(engine, op, ceiling_err != SGN_OK ? ceiling_err : SGN_ERR_BUSY);

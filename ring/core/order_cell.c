@@ -175,7 +175,7 @@ bool sgn_cell_unwait(struct sgn_engine *engine, struct sgn_cell *cell, const str
     return false;
 }
 
-bool sgn_cell_wait(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op, bool record)
+bool sgn_cell_ready(struct sgn_engine *engine, struct sgn_cell *cell, bool record)
 {
     SGN_ASSERT(cell->pins > 0);
     if (cell->state == SGN_CELL_READY && cell->storing == 0) {
@@ -185,7 +185,12 @@ bool sgn_cell_wait(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_
             cell_load(engine, cell);
         }
     }
-    if (cell->state == SGN_CELL_READY) {
+    return cell->state == SGN_CELL_READY;
+}
+
+bool sgn_cell_wait(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op, bool record)
+{
+    if (sgn_cell_ready(engine, cell, record)) {
         return true;
     }
     cell_push_waiter(engine, cell, op);
@@ -225,7 +230,20 @@ void sgn_cell_resume(struct sgn_engine *engine, struct sgn_cell *cell)
 static void cell_judge(struct sgn_engine *engine, struct sgn_cell *cell)
 {
     const struct sgn_order *order = &engine->order;
-    const struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
+    struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
+    if (entry != NULL && entry->unsure && !cell->corrupt) {
+        entry->unsure = false; /* A store failed: this is what the disk holds. */
+        entry->ballot = cell->accepted;
+        if (cell->sequence == 0) {
+            sgn_dirty_drop(engine, entry);
+            entry = NULL;
+        }
+    }
+    if (entry != NULL && sgn_ballot_compare(&entry->ballot, &cell->accepted) != 0) {
+        /* A commit came while the record was being stored, and then the store failed: that one was
+         * chosen, not the one on the disk. */
+        sgn_dirty_doubt(engine, entry);
+    }
     bool lost = order->dirty_lost && entry == NULL && cell->sequence > order->watermark_start &&
                 cell->sequence < order->first_sequence;
     bool pending = entry != NULL ? entry->pending : lost;
@@ -376,6 +394,7 @@ void sgn_cell_loaded(struct sgn_engine *engine, const struct sgn_event *event)
     }
     sgn_cell_pin(cell);
     sgn_cell_resume(engine, cell);
+    sgn_round_pump(engine, cell);
     if (repair && cell->corrupt && cell->queue_head == SGN_NONE && sgn_fx_has_room(engine)) {
         (void)sgn_round_resolve(engine, sgn_buf_bytes(cell->key), NULL); /* 2: until repaired. */
     }

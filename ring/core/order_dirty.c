@@ -111,6 +111,7 @@ void sgn_dirty_accept(struct sgn_engine *engine,
         order->pending_count -= entry->pending;
     }
     entry->ballot = *ballot;
+    entry->unsure = false;
     entry->pending = pending;
     entry->tries = 0;
     entry->since_ms = (uint32_t)engine->now_ms;
@@ -130,6 +131,22 @@ void sgn_dirty_committed(struct sgn_engine *engine, struct sgn_dirty *entry)
 {
     engine->order.pending_count -= entry->pending;
     entry->pending = false;
+}
+
+void sgn_dirty_doubt(struct sgn_engine *engine, struct sgn_dirty *entry)
+{
+    engine->order.pending_count += !entry->pending;
+    entry->pending = true;
+}
+
+void sgn_dirty_unsure(struct sgn_engine *engine, struct sgn_key_hash key)
+{
+    struct sgn_dirty *entry = sgn_dirty_find(engine, key);
+    if (entry != NULL) {
+        entry->unsure = true;
+        engine->order.pending_count += !entry->pending;
+        entry->pending = true;
+    }
 }
 
 void sgn_dirty_drop(struct sgn_engine *engine, struct sgn_dirty *entry)
@@ -204,6 +221,33 @@ void sgn_dirty_restore(struct sgn_engine *engine, struct sgn_bytes tree_key, str
                      sgn_partition_of(key.hash, engine->ring->partition_count),
                      &ballot,
                      sequence,
+                     true);
+}
+
+void sgn_dirty_restore_lost(struct sgn_engine *engine, struct sgn_bytes tree_key)
+{
+    struct sgn_order *order = &engine->order;
+    struct sgn_bytes full_key =
+        sgn_bytes_of((const uint8_t *)tree_key.ptr + 10, tree_key.count - 10);
+    struct sgn_bytes name;
+    struct sgn_bytes key;
+    const struct sgn_bucket *bucket =
+        sgn_full_key_split(full_key, &name, &key) ? sgn_bucket_row(&engine->buckets, name) : NULL;
+    if (bucket == NULL || bucket->kind != SGN_BUCKET_ORDERED) {
+        return;
+    }
+    if (!sgn_dirty_room(engine)) {
+        order->dirty_lost = true;
+        return;
+    }
+    /* Which ballot was accepted is not known, but that it lies under the ceiling is (3.4). */
+    struct sgn_key_hash hash = sgn_key_hash_of(full_key, order->map.hash_seed);
+    order->first_sequence = order->sequence + 2;
+    sgn_dirty_accept(engine,
+                     hash,
+                     sgn_partition_of(hash.hash, engine->ring->partition_count),
+                     &order->promise_floor,
+                     ++order->sequence,
                      true);
 }
 

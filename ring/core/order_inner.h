@@ -38,6 +38,9 @@ bool sgn_cell_wait(struct sgn_engine *engine,
                    struct sgn_cell *cell,
                    struct sgn_op *op,
                    bool record);
+/* The same without an op: the cell's queue is pumped when the cell is ready. One op is never in both
+ * lists, for both are linked by its cell_next. */
+bool sgn_cell_ready(struct sgn_engine *engine, struct sgn_cell *cell, bool record);
 /* Takes an op out of the waiters; false if it was not among them. */
 bool sgn_cell_unwait(struct sgn_engine *engine, struct sgn_cell *cell, const struct sgn_op *op);
 /* Waits for a commit of what is pending. */
@@ -86,10 +89,15 @@ void sgn_dirty_accept(struct sgn_engine *engine,
 /* The accept with that number is durable. */
 void sgn_dirty_durable(struct sgn_engine *engine, struct sgn_key_hash key, uint64_t sequence);
 void sgn_dirty_committed(struct sgn_engine *engine, struct sgn_dirty *entry);
+/* A store of the key failed: nothing is said of it before the disk was read again. */
+void sgn_dirty_unsure(struct sgn_engine *engine, struct sgn_key_hash key);
+void sgn_dirty_doubt(struct sgn_engine *engine, struct sgn_dirty *entry); /* Not known committed. */
 void sgn_dirty_drop(struct sgn_engine *engine, struct sgn_dirty *entry);
 void sgn_dirty_restore(struct sgn_engine *engine,
                        struct sgn_bytes tree_key,
                        struct sgn_bytes value);
+/* The tree entry of the key is corrupt: what it says of the key is not known. */
+void sgn_dirty_restore_lost(struct sgn_engine *engine, struct sgn_bytes tree_key);
 void sgn_watermark_push(struct sgn_engine *engine, struct sgn_effect *store);
 void sgn_watermark_stored(struct sgn_engine *engine, const struct sgn_event *event);
 /* True if a ballot of that hlc may be promised; else the ceiling is on its way up (3.4). */
@@ -141,6 +149,12 @@ void sgn_accept_tick(struct sgn_engine *engine,
                      struct sgn_op *op); /* Promises that wait for 3.4. */
 void sgn_accept_commits(struct sgn_engine *engine, const struct sgn_event *event);
 void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool settled);
+
+/* order_wipe.c: deletes the key's record, of a partition that this node has left (6.2). False: no
+ * room. The key at its cell; its deletion is durable. */
+bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key);
+void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
+void sgn_wipe_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 
 /* order_round.c: the proposer. */
 /* False: no room; the op is untouched. */

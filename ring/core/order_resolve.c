@@ -27,6 +27,14 @@ static void key_scan(struct sgn_engine *engine,
                                      .bytes_max = SGN_PAGE_BYTES_MAX};
 }
 
+/* 6.2: of a partition that this node has left, what is not settled is wiped. */
+static bool take_up(struct sgn_engine *engine, uint32_t partition, struct sgn_bytes full_key)
+{
+    return sgn_own_seat(engine, sgn_order_line(engine, partition)) < 0
+               ? sgn_wipe(engine, full_key)
+               : sgn_round_resolve(engine, full_key, NULL);
+}
+
 /* False: no room now. */
 static bool resolve(struct sgn_engine *engine,
                     uint32_t partition,
@@ -38,7 +46,7 @@ static bool resolve(struct sgn_engine *engine,
         return true; /* Someone is at it. */
     }
     if (cell != NULL) {
-        return sgn_round_resolve(engine, sgn_buf_bytes(cell->key), NULL);
+        return take_up(engine, partition, sgn_buf_bytes(cell->key));
     }
     if (engine->order.resolves >= SGN_RESOLVES_MAX) {
         return false;
@@ -64,7 +72,7 @@ void sgn_resolve_scanned(struct sgn_engine *engine, const struct sgn_event *even
         struct sgn_key_hash key = sgn_key_hash_of(full_key, order->map.hash_seed);
         if (key.hash == entry->key.hash && key.keyed == entry->key.keyed &&
             sgn_fx_has_room(engine)) {
-            (void)sgn_round_resolve(engine, full_key, NULL);
+            (void)take_up(engine, entry->partition, full_key);
             return;
         }
     }
@@ -96,15 +104,14 @@ static void look(struct sgn_engine *engine, struct sgn_dirty *entry)
     int seat = sgn_own_seat(engine, line);
     uint32_t age_ms = (uint32_t)engine->now_ms - entry->since_ms;
     if (seat < 0) {
-        /* 6.2: it left the set; what it holds of the partition counts for nobody. */
-        sgn_dirty_drop(engine, entry);
-        return;
+        seat = (int)line->seat_count; /* To be wiped. */
     }
     if (age_ms < patience_ms(engine, entry, seat)) {
         return;
     }
     /* What is committed can only be settled with all who must confirm it. */
-    bool can = entry->pending ? sgn_order_reachable(engine, line)
+    bool can = sgn_own_seat(engine, line) < 0 ? true
+               : entry->pending               ? sgn_order_reachable(engine, line)
                               : all_alive(engine, line, sgn_line_settlers(line));
     if (can &&
         resolve(

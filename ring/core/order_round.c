@@ -279,7 +279,7 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
     struct sgn_cell *cell = sgn_round_cell(engine, op);
     const struct sgn_line *line = sgn_round_line(engine, op);
     sgn_round_phase(engine, op, SGN_ROUND_QUEUED);
-    if (!sgn_cell_wait(engine, cell, op, true)) {
+    if (!sgn_cell_ready(engine, cell, true)) {
         return;
     }
     if (cell->doubtful) {
@@ -425,6 +425,8 @@ void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
         }
     } else if (engine->now_ms >= op->deadline_ms) {
         round_late(engine, op);
+    } else if (round->phase == SGN_ROUND_CELL && cell->state == SGN_CELL_READY) {
+        sgn_cell_resume(engine, cell); /* There was no room for it when the cell came. */
     } else if (at_work && round_overtaken(engine, op)) {
         engine->counts.rounds_stale++;
         sgn_round_again(engine, op, true);

@@ -42,9 +42,6 @@ void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
     part->ballot = cell->accepted;
     part->stored = true;
     cell->storing++;
-    if (entry != NULL) {
-        sgn_dirty_drop(engine, entry);
-    }
 }
 
 /* The deletion is durable. */
@@ -53,7 +50,11 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
     sgn_tree_change(&engine->tree, cell->hash.hash, engine->ring->replica_count, cell->digest, 0);
     cell->digest = 0;
     if (sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {
+        struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
         cell->doubtful = true; /* Read again: absent, and what that means here. */
+        if (entry != NULL) {
+            sgn_dirty_drop(engine, entry);
+        }
     }
     sgn_accept_end(engine, op, SGN_OK);
 }

@@ -85,7 +85,8 @@ void sgn_accept_commit(struct sgn_engine *engine,
     struct sgn_cell *cell = sgn_cell_find(engine, hash);
     struct sgn_dirty *entry = sgn_dirty_find(engine, hash);
     settled = settled && (epoch == line->epoch || SGN_MUTANT(33)); /* 3.1.7 */
-    if (cell == NULL && entry != NULL && sgn_ballot_compare(&entry->ballot, ballot) == 0) {
+    if (cell == NULL && entry != NULL && !entry->unsure &&
+        sgn_ballot_compare(&entry->ballot, ballot) == 0) {
         sgn_dirty_committed(engine, entry);
         if (settled) {
             sgn_dirty_drop(engine, entry);
