@@ -6,6 +6,7 @@
 enum { ASK_BATCH = 1, ASK_PING = 2, ASK_SEED = 3, ASK_MAP = 4 };
 
 #define COMMITS_BYTES 16384u /* Of one message. */
+#define SEED_AGAIN_MS 2000u  /* A witness that is still warming after that is seeded anew. */
 #define SILENT_MS     20u    /* A witness that leaves a batch unanswered so long. */
 #define BATCH_ASKS    128u   /* Of one message: enough that its own cost is spread thin. */
 
@@ -307,7 +308,7 @@ void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness)
         link->in_flight = 0;
         engine->order.flush_wanted = true;
         link->down_since_ms = engine->now_ms;
-        link->version = 0;
+        link->version = link->incarnation = 0; /* To be heard anew: it may be restarted meanwhile. */
         link->batch_count = 0;
         sgn_buf_drop(engine, &link->batch);
     }
@@ -338,6 +339,9 @@ void sgn_barrier_adopted(struct sgn_engine *engine)
             *link = (struct sgn_link){.id = map->witnesses[j].id, .down_since_ms = engine->now_ms};
         }
         batch_send(engine, link); /* Asks of the old epochs, under the incarnation they mean. */
+        if (link->incarnation == link->listed && link->listed != map->witnesses[j].incarnation) {
+            link->incarnation = 0; /* Another node has heard a newer one. */
+        }
         link->listed = map->witnesses[j].incarnation;
         link->seed_next = link->seed_sent = 0;
         link->offer_due_ms = link->seed_due_ms = engine->now_ms;
@@ -433,6 +437,11 @@ static void link_tick(struct sgn_engine *engine, struct sgn_link *link)
         }
     }
     bool same = link->version == order->map.version;
+    if (same && link->warming > 0 && link->seed_next == engine->ring->partition_count &&
+        engine->now_ms >= link->seed_due_ms + SEED_AGAIN_MS) {
+        /* One was lost, or a set was too large when its turn came: what comes twice adds nothing. */
+        link->seed_next = link->seed_sent = 0;
+    }
     if ((same || SGN_MUTANT(25)) && engine->now_ms >= link->seed_due_ms &&
         link->seed_next < engine->ring->partition_count) {
         seed_send(engine, link);
