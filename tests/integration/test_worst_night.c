@@ -392,14 +392,15 @@ static void test_solo(const char *program)
             disk_keep(&solo, 1);
         }
     }
+    run_bucket(&solo, 1, NIGHT_BUCKET);
     struct run_conn *conn = run_open(&solo, 1);
     atomic_store(&maps[1]->free_bytes, MIB);
     uint64_t limit_ms = run_now_ms() + RUN_WAIT_MS;
-    while (run_put(conn, "default", "full", "v") != SGN_ERR_DISK_FULL) {
+    while (run_put(conn, NIGHT_BUCKET, "full", "v") != SGN_ERR_DISK_FULL) {
         RUN_CHECK(run_now_ms() < limit_ms, "the full disk is not noticed");
         run_pause();
     }
-    bool good = keys_lost(conn) == 0;
+    bool good = run_put(conn, "default", "full", "v") != SGN_OK && keys_lost(conn) == 0;
     atomic_store(&maps[1]->free_bytes, 0);
     while (run_put(conn, "default", "full", "v") != SGN_OK) {
         RUN_CHECK(run_now_ms() < limit_ms, "writes do not go on with space back");
