@@ -132,7 +132,8 @@ static enum scan_step page_take(struct scan_page *page,
             atomic_fetch_add(&page->store->counters.corrupt, 1);
             good = false;
         }
-        bool shows = good || scan->ordered; /* A key that cannot be read is not one that is not. */
+        /* A key that cannot be read is not one that is not there. */
+        bool shows = good || scan->ordered || scan->family == SGN_FAMILY_TREE;
         value = good ? value : sgn_bytes_of(NULL, 0);
         page->out->corrupt += !good;
         if (shows) {

@@ -159,6 +159,7 @@ void sgn_engine_restore_bucket(struct sgn_engine *engine, struct sgn_bytes row);
 enum sgn_err sgn_engine_restore_meta(struct sgn_engine *engine,
                                      struct sgn_bytes name,
                                      struct sgn_bytes value);
+/* `digest` empty: the entry is there and corrupt. */
 void sgn_engine_restore_leaf(struct sgn_engine *engine,
                              struct sgn_bytes tree_key,
                              struct sgn_bytes digest);

@@ -81,13 +81,13 @@ static bool ours_peek(struct sgn_engine *engine,
     if (!sgn_items_next(&cursor, &key, &value)) {
         return false;
     }
-    bool good = value.count == 8 || value.count == SGN_TREE_ORDERED_BYTES;
+    bool good = value.count == 8 || value.count == SGN_TREE_ORDERED_BYTES || value.count == 0;
     if (!good || !sgn_trees_in_leaf(engine, op, key)) {
         tree->own_end = true;
         return false;
     }
     *full_key = sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10);
-    *digest = sgn_get_uint(value.ptr, 8);
+    *digest = value.count == 0 ? 0 : sgn_get_uint(value.ptr, 8); /* Corrupt: as if it differed. */
     *next = tree->ours->count - cursor.left;
     return true;
 }

@@ -62,8 +62,9 @@ void sgn_catchup_pull(struct sgn_engine *engine, const struct sgn_event *event)
                   msg->after.count > 0 ? sgn_tree_key(engine, msg->after) : sgn_bytes_of(NULL, 0));
 }
 
-/* Own tree entries of ordered buckets as (full key -> ballot, flags). */
-static void pull_items(struct sgn_engine *engine,
+/* Own tree entries of ordered buckets as (full key -> ballot, flags). False: one cannot be read, and
+ * is being repaired; a page without it would hide its key (2: it abstains). */
+static bool pull_items(struct sgn_engine *engine,
                        const struct sgn_event *event,
                        struct sgn_sink *sink)
 {
@@ -71,10 +72,14 @@ static void pull_items(struct sgn_engine *engine,
     struct sgn_bytes key;
     struct sgn_bytes value;
     while (sgn_items_next(&cursor, &key, &value)) {
-        if (key.count <= 10 || value.count != SGN_TREE_ORDERED_BYTES) {
+        if (key.count <= 10 || value.count == 8) {
             continue; /* Of an available bucket. */
         }
         struct sgn_bytes full_key = sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10);
+        if (value.count != SGN_TREE_ORDERED_BYTES) {
+            (void)sgn_round_resolve(engine, full_key, NULL);
+            return false;
+        }
         const uint8_t *raw = value.ptr;
         uint8_t item[SGN_BALLOT_BYTES + 1];
         memcpy(item, raw + 16, SGN_BALLOT_BYTES);
@@ -85,6 +90,7 @@ static void pull_items(struct sgn_engine *engine,
         sgn_items_push(sink, full_key, sgn_bytes_of(item, sizeof(item)));
     }
     SGN_ASSERT(!sink->full); /* Every item is shorter than the entry it was made of. */
+    return true;
 }
 
 void sgn_pull_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
@@ -96,7 +102,7 @@ void sgn_pull_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct
         err = SGN_ERR_STALE; /* An epoch came between: each page is answered inside one. */
     }
     if (err == SGN_OK) {
-        pull_items(engine, event, &sink);
+        err = pull_items(engine, event, &sink) ? SGN_OK : SGN_ERR_CORRUPT;
     }
     struct sgn_bytes after = event->after;
     after = after.count <= 10 ? sgn_bytes_of(NULL, 0)
