@@ -190,17 +190,34 @@ static bool open_target(struct export *job, const char *to, const char *format)
     return true;
 }
 
-/* Whether the bucket can be listed: asked before a file that may be there already is emptied. */
-static int bucket_is_there(const struct export *job)
+static int list_one(const struct export *job, struct sgn_request *request)
 {
-    struct sgn_request *request = cli_connect(job->cli) ? cli_request(job->cli) : NULL;
-    if (request == NULL) {
-        return CLI_FAILED;
-    }
     sgn_request_list(request, job->bucket, job->prefix);
     cli_apply(job->cli, request);
     sgn_request_set_list_limit(request, 1);
-    int err = sgn_request_run(request);
+    return sgn_request_run(request);
+}
+
+/* Whether the bucket can be listed: asked before a file that may be there already is emptied. What
+ * one replica lacks yet must not be missing in the copy, so unless --read says otherwise the export
+ * is strong where the bucket can be read so. */
+static int bucket_is_there(struct export *job)
+{
+    struct cli *cli = job->cli;
+    struct sgn_request *request = cli_connect(cli) ? cli_request(cli) : NULL;
+    if (request == NULL) {
+        return CLI_FAILED;
+    }
+    bool chosen = cli->has_read;
+    if (!chosen) {
+        cli->has_read = true;
+        cli->read = SGN_READ_STRONG;
+    }
+    int err = list_one(job, request);
+    if (!chosen && err == SGN_ERR_NOT_STRONG) {
+        cli->read = SGN_READ_EVENTUAL;
+        err = list_one(job, request);
+    }
     int status = err == SGN_OK ? CLI_DONE : cli_request_failed(job->cli, request);
     sgn_request_destroy(request);
     return status;
@@ -230,7 +247,7 @@ static void print_summary(const struct cli *cli, const struct export *job)
     }
 }
 
-int cli_export(struct cli *cli, const struct cli_call *call)
+static int export_run(struct cli *cli, const struct cli_call *call)
 {
     uint32_t parallel = 64;
     struct export job = {.cli = cli};
@@ -261,5 +278,14 @@ int cli_export(struct cli *cli, const struct cli_call *call)
     }
     print_summary(cli, &job);
     bulk_clear(&job.bulk);
+    return status;
+}
+
+int cli_export(struct cli *cli, const struct cli_call *call)
+{
+    const struct cli before = *cli;
+    int status = export_run(cli, call);
+    cli->has_read = before.has_read; /* A shell goes on with what it was given. */
+    cli->read = before.read;
     return status;
 }

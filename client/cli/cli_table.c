@@ -91,7 +91,7 @@ const struct cli_command cli_commands[] = {
      "BUCKET/PREFIX FILE|DIR|-",
      2,
      2,
-     "write every value out again",
+     "write every value out again; strongly where it can be, if no --read is given",
      "  kv-cli export words/ words.txt\n  kv-cli export assets/ ./copy --format files\n",
      {{"--format", "lines|files|jsonl", "default: jsonl; files when the target is a directory"},
       {"--parallel", "N", "requests under way, 1..256; default 64"}},

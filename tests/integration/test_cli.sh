@@ -145,9 +145,10 @@ expect "strong is refused" 1 "need an ordered bucket" "$cli" --read strong get $
 expect "so is a condition" 1 "need an ordered bucket" "$cli" put $s x --if-absent
 
 # --- buckets --------------------------------------------------------------------------------------
-expect "create" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
-expect "create again" 0 "" "$cli" bucket create words --n 3 --r 2 --w 2
-expect "create otherwise" 1 "" "$cli" bucket create words --n 2 --r 1 --w 1
+expect "create" 0 "" "$cli" bucket create loose --n 3 --r 2 --w 2
+expect "create again" 0 "" "$cli" bucket create loose --n 3 --r 2 --w 2
+expect "create otherwise" 1 "" "$cli" bucket create loose --n 2 --r 1 --w 1
+expect "ordered, for the words" 0 "" "$cli" bucket create words
 expect "list buckets" 0 "words" "$cli" bucket list
 expect "unknown bucket" 1 "no such bucket" "$cli" put nosuch/key value
 expect "bad bucket name" 2 "" "$cli" bucket create Bad/Name
@@ -155,7 +156,8 @@ expect "long bucket name" 2 "" "$cli" bucket create "$(printf 'b%.0s' {1..64})"
 expect "w above n" 2 "" "$cli" bucket create odd --kind available --n 2 --w 3
 expect "ordered" 0 "" "$cli" bucket create strict --kind ordered
 expect "of another kind" 1 "other properties" "$cli" bucket create strict --kind available
-expect "r and w make it available" 0 "words                            available" "$cli" bucket list
+expect "r and w make it available" 0 "loose                            available" "$cli" bucket list
+expect "default is ordered" 0 "default                          ordered" "$cli" bucket list
 expect "no kind" 0 "" "$cli" bucket create plain
 expect "ordered is the default" 0 "plain                            ordered" "$cli" bucket list
 expect "its quorum is no choice" 2 "" "$cli" bucket create odd --kind ordered --w 1
@@ -189,7 +191,7 @@ expect "the same files" 0 "" diff -r "$work/tree" "$work/out/tree"
 expect "export jsonl" 0 "" "$cli" export default/ "$work/dump.jsonl"
 expect "bucket for the dump" 0 "" "$cli" bucket create copy
 expect "import jsonl" 0 "stored" "$cli" import "$work/dump.jsonl" --format jsonl --bucket copy
-"$cli" --read strong export copy/ "$work/dump2.jsonl" --quiet
+"$cli" export copy/ "$work/dump2.jsonl" --quiet
 same "jsonl there and back" "$work/dump.jsonl" "$work/dump2.jsonl"
 printf 'not json\n{"key":"k"}\n' >"$work/bad.jsonl"
 printf '{"key_base64":"!!!!","value":"x"}\n' >"$work/bad64.jsonl"
@@ -198,6 +200,8 @@ expect "bad jsonl" 1 "bad.jsonl:2" "$cli" import "$work/bad.jsonl" --format json
 expect "no such file" 2 "No such file" "$cli" import "$work/nowhere"
 expect "bucket not empty" 1 "still holds keys" "$cli" bucket delete words
 expect "bucket delete" 0 "" bash -c "$cli bucket create gone && $cli bucket delete gone"
+expect "not as another kind" 2 "only as ordered" "$cli" bucket create gone --kind available
+expect "export of an available bucket" 0 "wrote 1 keys" "$cli" export mixed/ "$work/mixed"
 expect "import to no bucket" 1 "stored 0 keys, 0 B" "$cli" import "$work/words" --bucket gone
 expect "export of no bucket" 1 "no such bucket" "$cli" export gone/ "$work/kept"
 expect "it made no file" 1 "" test -e "$work/kept"
