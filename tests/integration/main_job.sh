@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # tests/integration/main_job.sh BUILD [--keep] [--dir DIR] - the main job on real input: a ring of
 # three nodes takes the word list and the files of two folders in, loses a node to kill -9 half-way,
-# gets it back, gives everything out again, and every byte is compared. ./demo shows its transcript.
-# SGN_QUICK=1 takes a part of the input. Ends with "N passed, N failed"; a comparison counts as one.
+# gets it back, gives everything out again, and every byte is compared; then many race to create one
+# key, and strong reads lose their witnesses. ./demo shows its transcript. SGN_QUICK=1 takes a part
+# of the input. Ends with "N passed, N failed"; a comparison counts as one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lib/setup.sh
@@ -151,13 +152,13 @@ prepare()
 
 start_ring()
 {
-    step "a ring of three nodes on this machine"
-    kv local up --nodes 3 --dir "$ring" | tee "$dir/up"
+    step "a ring of three nodes and three witnesses on this machine"
+    kv local up --nodes 3 --witnesses 3 --dir "$ring" | tee "$dir/up"
     SIGNET_SEEDS=$(sed -n 's/^export SIGNET_SEEDS=//p' "$dir/up")
     export SIGNET_SEEDS
     [ -n "$SIGNET_SEEDS" ] || die "kv-cli local up named no addresses"
-    kv bucket create words --n 3 --r 2 --w 2
-    kv bucket create assets --n 3 --r 2 --w 2
+    kv bucket create words
+    kv bucket create assets
 }
 
 import_words()
@@ -232,6 +233,56 @@ look_around()
     kv status
 }
 
+# path_of KEY: how a strong read of it went.
+path_of() { "$cli" get "$1" --read strong --explain 2>&1 >/dev/null | sed -n 's/^ *path *//p'; }
+
+# path_becomes PATH KEY: within 20 s strong reads of the key take that path.
+path_becomes()
+{
+    local start
+    start=$(now_ms)
+    until [[ $(path_of "$2") == "$1"* ]]; do
+        [ $(($(now_ms) - start)) -lt 20000 ] || return 1
+        sleep 0.1
+    done
+}
+
+race()
+{
+    step "eight clients race to create one key: one of them does"
+    local i
+    say "\$ for i in 1 ... 8; do kv-cli put leader client-\$i --if-absent & done"
+    : >"$dir/won"
+    for i in {1..8}; do
+        { "$cli" put leader "client-$i" --if-absent >/dev/null 2>&1 && say "client-$i" >>"$dir/won"; } &
+    done
+    for i in $(jobs -p); do
+        wait "$i" || true
+    done
+    kv get leader --read strong -o table
+    say ""
+    expect "exactly one client was told that it did, and its value stands" \
+        cmp "$dir/won" <("$cli" get leader --read strong && say "")
+}
+
+strong_reads()
+{
+    step "a strong read: the witnesses' word, and one replica"
+    expect "strong reads take the fast path" path_becomes fast leader
+    kv get leader --read strong --explain -o table
+    step "all witnesses are killed with kill -9: strong reads go on, by quorum"
+    local i
+    for i in w1 w2 w3; do
+        kv local kill "$i" --dir "$ring"
+    done
+    kv get leader --read strong --explain -o table
+    expect "the same value by another path" [ "$(path_of leader)" = quorum ]
+    for i in w1 w2 w3; do
+        "$cli" local start "$i" --dir "$ring" >/dev/null
+    done
+    expect "the witnesses are back, and so is the fast path" path_becomes fast leader
+}
+
 load()
 {
     if [ "${SGN_QUICK:-}" = 1 ]; then
@@ -249,6 +300,8 @@ import_assets
 compare_words
 compare_assets
 look_around
+race
+strong_reads
 load
 
 if [ "$keep" = yes ]; then
