@@ -221,11 +221,9 @@ static bool marks_take(struct sgn_engine *engine,
         struct sgn_ballot mark = sgn_ballot_take(&cursor);
         struct sgn_ballot own = {.hlc = 0};
         const struct sgn_cell *cell = sgn_cell_find(engine, key);
-        const struct sgn_dirty *entry = sgn_dirty_find(engine, key);
+        /* What the page will show. The dirty set may be ahead of a disk that refused a store. */
         if (cell != NULL && cell->state == SGN_CELL_READY && !cell->corrupt && !cell->doubtful) {
             own = cell->durable;
-        } else if (entry != NULL) {
-            own = entry->ballot;
         }
         if (cursor.bad || sgn_ballot_is_zero(&own)) {
             return false;
