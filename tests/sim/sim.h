@@ -158,6 +158,7 @@ struct sim_pool {
     struct sgn_pool pool; /* First: the engine hands this pointer back. */
     struct sim_world *world;
     uint64_t in_use;
+    bool starting; /* Refuses nothing: a daemon that cannot read its state ends with a sentence. */
 };
 
 struct sim_node {
@@ -171,7 +172,7 @@ struct sim_node {
     struct sim_pool pool;
     struct sim_disk disk;
     int64_t skew_ms;
-    bool commit_scheduled;
+    bool commit_scheduled, flush_scheduled;
     bool connected[SIM_NODES_MAX]; /* [i]: our connection to node i stands. */
 };
 

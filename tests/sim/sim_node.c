@@ -262,6 +262,16 @@ static void perform_store(struct sim_world *world, uint32_t index, const struct 
     }
 }
 
+static void flush(struct sim_world *world, struct sim_event *due)
+{
+    struct sim_node *node = &world->nodes[due->node];
+    if (node->up && node->boot == due->node_boot) {
+        node->flush_scheduled = false;
+        struct sgn_event event = {.type = SGN_EV_FLUSH};
+        sim_feed(world, due->node, &event);
+    }
+}
+
 void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
 {
     struct sim_node *node = &world->nodes[index];
@@ -269,6 +279,7 @@ void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
         return;
     }
     event->now_ms = world->now_us / 1000;
+    event->now_us = world->now_us;
     event->wall_ms = UINT64_C(1700000000000) + (uint64_t)((int64_t)event->now_ms + node->skew_ms);
     event->random = sgn_prng_next(&world->prng);
     fold(world, world->now_us ^ (uint64_t)event->type << 56 ^ (uint64_t)index << 48);
@@ -306,6 +317,14 @@ void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
         }
     }
     world->depth--;
+    if (node->up && node->boot == boot && !node->flush_scheduled &&
+        sgn_engine_wants_flush(node->engine)) {
+        node->flush_scheduled = true;
+        struct sim_event *due =
+            sim_schedule(world, 10 + sgn_prng_below(&world->prng, 90), flush);
+        due->node = index;
+        due->node_boot = boot;
+    }
 }
 
 static void tick(struct sim_world *world, struct sim_event *due)
@@ -327,7 +346,7 @@ static void *pool_get(struct sgn_pool *pool, size_t bytes)
 {
     struct sim_pool *own = (struct sim_pool *)pool;
     struct sim_world *world = own->world;
-    bool refuse = !world->healing && sgn_prng_chance(&world->prng, world->options.pool_refuse_pm);
+    bool refuse = !world->healing && !own->starting && sgn_prng_chance(&world->prng, world->options.pool_refuse_pm);
     if (refuse || own->in_use + bytes > POOL_BYTES_MAX) {
         return NULL;
     }
@@ -349,6 +368,16 @@ static void pool_put(struct sgn_pool *pool, void *ptr)
 
 static void restore(struct sim_node *node)
 {
+    static const char *const names[] = {"map", "register", "ceiling", "watermark"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct sgn_bytes name = sgn_bytes_str(names[i]);
+        const struct sim_entry *entry = sim_disk_find(&node->disk, SGN_FAMILY_META, name);
+        if (entry != NULL) {
+            int err = sgn_engine_restore_meta(
+                node->engine, name, sgn_bytes_of(entry->value, entry->value_bytes));
+            SGN_ASSERT(err == SGN_OK);
+        }
+    }
     const struct sim_family *meta = &node->disk.families[SGN_FAMILY_META];
     for (uint32_t i = 0; i < meta->count; i++) {
         struct sgn_bytes key = sgn_bytes_of(meta->list[i].key, meta->list[i].key_bytes);
@@ -388,8 +417,9 @@ void sim_node_start(struct sim_world *world, uint32_t index)
     node->up = true;
     node->paused = false;
     node->commit_scheduled = false;
+    node->flush_scheduled = false;
     node->disk.failed = false;
-    node->pool = (struct sim_pool){.pool = {pool_get, pool_put}, .world = world};
+    node->pool = (struct sim_pool){.pool = {pool_get, pool_put}, .world = world, .starting = true};
     node->memory = calloc(1, sgn_engine_bytes(&world->ring) + 16);
     SGN_ASSERT(node->memory != NULL);
     struct sgn_engine_options options = {.node = node->id,
@@ -401,10 +431,13 @@ void sim_node_start(struct sim_world *world, uint32_t index)
                                          .heartbeat_ms = 100,
                                          .suspect_ms = 500,
                                          .tree_interval_ms = 400,
-                                         .hints_max = 200};
+                                         .hints_max = 200,
+                                         .out_ms = 5000,
+                                         .resolve_ms = 500};
     node->engine = sgn_engine_init(
         node->memory, &world->ring, &node->pool.pool, &options, world->now_us / 1000);
     restore(node);
+    node->pool.starting = false;
     struct sim_event *first = sim_schedule(world, 1000, tick);
     first->node = index;
     first->node_boot = node->boot;
