@@ -44,6 +44,33 @@ void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, cons
     *ask_slot(world, node, from, msg->request) = ask;
 }
 
+/* 3.1.3: a classic round proposes with the promises of a majority of the epoch it proposes in; its own
+ * is not sent to anyone. A chained one stands on the ballot before it (3.2). */
+static void said_propose(struct ord_world *world,
+                         uint32_t node,
+                         uint32_t key,
+                         const struct sgn_msg *msg)
+{
+    struct ord_ballot_seen *seen = ord_white_record(world, key, msg->value);
+    const struct sgn_line *line =
+        ord_white_line(&world->white, ord_key_partition(world, key), msg->epoch);
+    if (seen == NULL || seen->ballot.step != 0 || line == NULL || line->epoch != msg->epoch) {
+        return;
+    }
+    uint32_t nodes = ord_white_votes(seen, msg->epoch)->promised | UINT32_C(1) << node;
+    uint32_t seats = 0;
+    for (uint32_t i = 0; i < line->seat_count; i++) {
+        seats |= (nodes >> (line->seats[i].node - 1) & 1u) << i;
+    }
+    if (!sgn_line_quorum(line, seats)) {
+        ord_violation(&world->oracle,
+                      "3.1.3: node %u proposes for key %u without a majority's promises in epoch %u",
+                      world->nodes[node].id,
+                      key,
+                      msg->epoch);
+    }
+}
+
 /* --- STATE ------------------------------------------------------------------------------------ */
 
 static struct sgn_ballot held_ballot(const struct ord_world *world, uint32_t node, uint32_t key)
@@ -93,6 +120,8 @@ static void said_promised(struct ord_world *world,
                       world->nodes[node].id,
                       ask->key);
     }
+    struct ord_ballot_seen *seen = ord_white_ballot(world, ask->key, &ask->ballot);
+    ord_white_votes(seen, ask->epoch)->promised |= UINT32_C(1) << node;
     if (sgn_ballot_compare(&ask->ballot, &promise->ballot) > 0) {
         *promise = (struct ord_promise){.ballot = ask->ballot, .accepted = *accepted};
     }
@@ -286,7 +315,7 @@ void ord_white_sent(struct ord_world *world, uint32_t node, uint32_t to, const s
     case SGN_MSG_ACCEPT:
         key = key_of(msg);
         if (key != UINT32_MAX) {
-            (void)ord_white_record(world, key, msg->value);
+            said_propose(world, node, key, msg);
         }
         break;
     case SGN_MSG_HEARTBEAT:

@@ -3,6 +3,7 @@
  * when some client happens to see what came of it.
  *
  *   one ballot, one record    3.1: no two records of a key under one ballot
+ *   a majority before asked   3.1.3, 3.2: promises of one epoch stand behind every first ACCEPT
  *   durable before said       3.1.5, 6: an ACCEPTED is on disk; a map version told is on disk
  *   no promise taken back     3.1.2, 3.4, 3.6: also across restarts
  *   quorum before exposed     3.1.6: a majority accepted, and f+1 marked, all in one epoch
@@ -25,10 +26,10 @@ struct ord_world;
 #define ORD_VERSIONS_MAX 1024u
 #define ORD_ASKS_MAX     4096u
 
-/* Who accepted a ballot, or marked it, in one epoch. Bits: node or fleet numbers. */
+/* Who promised a ballot, accepted it, or marked it, in one epoch. Bits: node or fleet numbers. */
 struct ord_votes {
     uint32_t epoch;
-    uint32_t accepted, marked;
+    uint32_t promised, accepted, marked;
 };
 
 struct ord_ballot_seen {
