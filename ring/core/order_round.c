@@ -11,16 +11,28 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op);
 
 /* --- the queue -------------------------------------------------------------------------------- */
 
+/* Behind the head those of older stamps come first. Each change that is remembered may push out the
+ * oldest one remembered, and a change whose stamp is not above that one's can only be told "unknown"
+ * (3.5): in the order of stamps that befalls none that waits here. */
 static void queue_push(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
 {
     uint16_t index = sgn_op_index(engine, op);
-    op->queue_next = SGN_NONE;
-    if (cell->queue_tail == SGN_NONE) {
-        cell->queue_head = index;
-    } else {
-        engine->ops[cell->queue_tail].queue_next = index;
+    uint64_t stamp = op->u.round.change.stamp;
+    uint16_t before = cell->queue_tail;
+    if (stamp != 0 && before != SGN_NONE && engine->ops[before].u.round.change.stamp > stamp) {
+        before = cell->queue_head;
+        for (uint16_t i = engine->ops[before].queue_next; i != SGN_NONE;
+             i = engine->ops[i].queue_next) {
+            if (engine->ops[i].u.round.change.stamp > stamp) {
+                break;
+            }
+            before = i;
+        }
     }
-    cell->queue_tail = index;
+    uint16_t *link = before == SGN_NONE ? &cell->queue_head : &engine->ops[before].queue_next;
+    op->queue_next = before == SGN_NONE ? SGN_NONE : *link;
+    *link = index;
+    cell->queue_tail = op->queue_next == SGN_NONE ? index : cell->queue_tail;
 }
 
 void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
@@ -305,7 +317,7 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
                 engine, line, "too few replicas are reachable and nothing was written; missing:"));
         return;
     }
-    if (!sgn_dirty_room(engine) && !round->maybe) {
+    if (!sgn_dirty_room_for(engine, cell->hash) && !round->maybe) {
         sgn_round_fail(engine,
                        op,
                        SGN_ERR_BUSY,
