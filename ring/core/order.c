@@ -88,6 +88,7 @@ void sgn_order_tick(struct sgn_engine *engine)
     sgn_barrier_tick(engine);
     sgn_dirty_tick(engine);
     sgn_resolve_tick(engine);
+    sgn_relearn_begin(engine);
     sgn_catchup_tick(engine);
     sgn_floor_tick(engine);
     sgn_sweep_partitions(engine);

@@ -306,7 +306,7 @@ static void run_accept(struct sgn_engine *engine, struct sgn_op *op, struct sgn_
         sgn_accept_end(engine, op, SGN_ERR_NACK);
     } else if (!cell->corrupt && sgn_ballot_compare(&part->ballot, &cell->accepted) == 0) {
         accept_again(engine, op, cell);
-    } else if (!sgn_dirty_room(engine)) {
+    } else if (!sgn_dirty_room_for(engine, cell->hash)) {
         sgn_accept_end(engine, op, SGN_ERR_BUSY);
     } else {
         part->waits_ceiling = !sgn_ceiling_allows(engine, part->ballot.hlc);
@@ -368,7 +368,7 @@ static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
             return;
         }
     }
-    if (!known && !sgn_dirty_room(engine)) {
+    if (!known && !sgn_dirty_room_for(engine, cell->hash)) {
         sgn_accept_end(engine, op, SGN_ERR_BUSY); /* It comes again. */
         return;
     }

@@ -32,6 +32,11 @@ bool sgn_dirty_room(const struct sgn_engine *engine)
     return engine->order.dirty_count < SGN_DIRTY_MAX - SGN_OPS_MAX;
 }
 
+bool sgn_dirty_room_for(const struct sgn_engine *engine, struct sgn_key_hash key)
+{
+    return engine->order.dirty_count + 1 < SGN_DIRTY_MAX || sgn_dirty_find(engine, key) != NULL;
+}
+
 static void sequence_unlink(struct sgn_engine *engine, struct sgn_dirty *entry)
 {
     struct sgn_order *order = &engine->order;
@@ -48,10 +53,10 @@ static void sequence_link(struct sgn_engine *engine, struct sgn_dirty *entry, ui
 {
     struct sgn_order *order = &engine->order;
     uint32_t index = (uint32_t)(entry - order->dirty) + 1;
-    struct sgn_dirty *older = dirty_at(engine, order->dirty_newest);
-    struct sgn_dirty *newer = NULL;
-    bool restoring = sequence < order->first_sequence; /* These wait as a whole: no order. */
-    while (!restoring && older != NULL && older->sequence > sequence) {
+    bool restoring = sequence < order->first_sequence; /* These wait as a whole, at the old end. */
+    struct sgn_dirty *older = restoring ? NULL : dirty_at(engine, order->dirty_newest);
+    struct sgn_dirty *newer = restoring ? dirty_at(engine, order->dirty_oldest) : NULL;
+    while (older != NULL && older->sequence > sequence) {
         newer = older;
         older = dirty_at(engine, older->older);
     }

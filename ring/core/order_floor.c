@@ -55,13 +55,14 @@ static void floor_send(struct sgn_engine *engine, struct sgn_op *op)
     work->asked_ms = engine->now_ms;
     for (uint32_t i = 0; i < line->seat_count; i++) {
         if (line->seats[i].node != engine->options.node && (work->answered >> i & 1) == 0) {
-            sgn_order_send(
-                engine,
-                line->seats[i].node,
-                op,
-                work->epoch,
-                (struct sgn_msg){
-                    .type = SGN_MSG_FLOOR, .a = op->partition, .b = work->step, .stamp = work->floor});
+            sgn_order_send(engine,
+                           line->seats[i].node,
+                           op,
+                           work->epoch,
+                           (struct sgn_msg){.type = SGN_MSG_FLOOR,
+                                            .a = op->partition,
+                                            .b = work->step,
+                                            .stamp = work->floor});
         }
     }
 }
@@ -180,6 +181,10 @@ void sgn_floor_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
         sgn_sweep_scanned(engine, op, event);
         return;
     }
+    if (work->role == SGN_FLOOR_RELEARNS) {
+        sgn_relearn_scanned(engine, op, event);
+        return;
+    }
     bool current = sgn_order_line(engine, op->partition)->epoch == work->epoch;
     work->found += event->err == SGN_OK ? page_look(work, event->items) : 0;
     if (event->err == SGN_OK && !event->end && current) {
@@ -205,6 +210,8 @@ void sgn_floor_op_tick(struct sgn_engine *engine, struct sgn_op *op)
     struct sgn_op_floor *work = &op->u.floor;
     if (work->role == SGN_FLOOR_SWEEPS) {
         sgn_sweep_tick(engine, op);
+    } else if (work->role == SGN_FLOOR_RELEARNS) {
+        sgn_relearn_tick(engine, op);
     } else if (work->role == SGN_FLOOR_LEADS && work->step != STEP_SCAN) {
         if (engine->now_ms >= op->deadline_ms) {
             floor_end(engine, op); /* Some seat holds something dirty still: another time. */

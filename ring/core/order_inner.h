@@ -79,6 +79,9 @@ void sgn_cells_clear(struct sgn_engine *engine);
 /* order_dirty.c: the dirty set, the watermark, the promise ceiling. */
 struct sgn_dirty *sgn_dirty_find(const struct sgn_engine *engine, struct sgn_key_hash key);
 bool sgn_dirty_room(const struct sgn_engine *engine);
+/* For what others coordinate, and for resolving: what is kept of the room is for these, and a key
+ * that is dirty already needs none. So however full it is, what is in it can be resolved. */
+bool sgn_dirty_room_for(const struct sgn_engine *engine, struct sgn_key_hash key);
 /* Accepted `ballot` under `sequence`: makes or moves the entry. */
 void sgn_dirty_accept(struct sgn_engine *engine,
                       struct sgn_key_hash key,
@@ -309,6 +312,13 @@ bool sgn_accept_drop(struct sgn_engine *engine,
 /* order_cell.c: the ballot that absent stands for here: the floor at an in_sync seat, else zero. */
 struct sgn_ballot sgn_cell_absent(const struct sgn_engine *engine, uint32_t partition);
 void sgn_cells_adopted(struct sgn_engine *engine); /* Absent may mean something else now. */
+
+/* order_relearn.c: ends dirty_lost. */
+void sgn_relearn_begin(struct sgn_engine *engine);
+void sgn_relearn_scanned(struct sgn_engine *engine,
+                         struct sgn_op *op,
+                         const struct sgn_event *event);
+void sgn_relearn_tick(struct sgn_engine *engine, struct sgn_op *op);
 
 /* order_resolve.c: takes up old pendings and unsettled records. */
 void sgn_resolve_tick(struct sgn_engine *engine);

@@ -317,7 +317,9 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
                 engine, line, "too few replicas are reachable and nothing was written; missing:"));
         return;
     }
-    if (!sgn_dirty_room_for(engine, cell->hash) && !round->maybe) {
+    bool room = round->is_repair ? sgn_dirty_room_for(engine, cell->hash)
+                                 : sgn_dirty_room(engine) || sgn_dirty_find(engine, cell->hash);
+    if (!room && !round->maybe) {
         sgn_round_fail(engine,
                        op,
                        SGN_ERR_BUSY,

@@ -147,7 +147,8 @@ struct sgn_op_round {
     uint8_t fallback_slot;
 };
 
-#define SGN_CELL_WIPE 0u /* No message: what the node holds of a partition that it left goes (6.2). */
+#define SGN_CELL_WIPE                                                                              \
+    0u /* No message: what the node holds of a partition that it left goes (6.2). */
 
 /* A replica's part: PREPARE, ACCEPT, DIGEST, a committed record taken in. */
 struct sgn_op_cell {
@@ -278,7 +279,7 @@ struct sgn_leaf {
 };
 
 /* The floor of a partition on its way up, and sweeps (3.7). */
-enum sgn_floor_role { SGN_FLOOR_LEADS, SGN_FLOOR_SERVES, SGN_FLOOR_SWEEPS };
+enum sgn_floor_role { SGN_FLOOR_LEADS, SGN_FLOOR_SERVES, SGN_FLOOR_SWEEPS, SGN_FLOOR_RELEARNS };
 struct sgn_op_floor {
     uint8_t role, step;
     uint32_t epoch;
@@ -364,7 +365,9 @@ struct sgn_order {
     uint32_t dirty_restored; /* Entries left of an earlier run: the watermark waits for them. */
     uint32_t *dirty_first;   /* Per partition; index + 1. */
     uint32_t *dirty_counts;  /* Per partition. */
-    bool dirty_lost;         /* More was dirty at the start than there is room for. */
+    bool relearning;         /* order_relearn.c is at work. */
+    uint64_t relearn_due_ms;
+    bool dirty_lost; /* More was dirty at the start than there is room for. */
     uint32_t resolve_hand;
     uint32_t resolves;
 
