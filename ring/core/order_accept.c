@@ -410,6 +410,14 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
         run_commit(engine, op, cell);
         return;
     }
+    int seat = sgn_own_seat(engine, line);
+    bool in_sync = seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC;
+    if (type == SGN_MSG_REPL_PUT && op->token != 0 && !in_sync && op->u.cell.epoch != line->epoch) {
+        /* 3.7: one sent long ago may hold what was deleted and forgotten since, and only an in_sync
+         * seat knows the floor. */
+        sgn_accept_end(engine, op, SGN_ERR_STALE);
+        return;
+    }
     if (type == SGN_MSG_REPL_PUT) {
         run_take(engine, op, cell);
         return;
@@ -421,7 +429,7 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
     bool accepts = type == SGN_MSG_ACCEPT;
     /* 6: only seats vote, and only in the epoch they are in. */
     if ((op->u.cell.epoch != line->epoch && !(accepts && SGN_MUTANT(12))) ||
-        (sgn_own_seat(engine, line) < 0 && !SGN_MUTANT(19))) {
+        (seat < 0 && !SGN_MUTANT(19))) {
         sgn_accept_end(engine, op, SGN_ERR_STALE);
         return;
     }
