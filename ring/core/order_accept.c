@@ -482,22 +482,3 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
                      op->u.cell.epoch != sgn_order_line(engine, op->partition)->epoch;
     sgn_accept_end(engine, op, overtaken && !SGN_MUTANT(12) ? SGN_ERR_STALE : SGN_OK);
 }
-
-void sgn_accept_tick(struct sgn_engine *engine, struct sgn_op *op)
-{
-    struct sgn_cell *cell = sgn_accept_cell(engine, op);
-    if (op->u.cell.stored || cell->state != SGN_CELL_READY) {
-        return; /* It waits for the own store only. */
-    }
-    if (!op->u.cell.waits_ceiling) {
-        sgn_cell_resume(engine, cell); /* There was no room for it when the cell came. */
-        return;
-    }
-    int ceiling_err = engine->order.ceiling_err;
-    op->u.cell.waits_ceiling = false;
-    if (ceiling_err != SGN_OK || engine->now_ms >= op->deadline_ms) {
-        sgn_accept_end(engine, op, ceiling_err != SGN_OK ? ceiling_err : SGN_ERR_BUSY);
-    } else if (sgn_cell_wait(engine, cell, op, op->u.cell.want_record)) {
-        sgn_accept_run(engine, op);
-    }
-}
