@@ -211,6 +211,17 @@ compare_assets()
         diff -r "$dir/assets.in" "$dir/assets.out"
 }
 
+# Within 60 s no partition differs from a peer's any more.
+comes_together()
+{
+    local start
+    start=$(now_ms)
+    until "$cli" status 2>/dev/null | grep -q '^healthy'; do
+        [ $(($(now_ms) - start)) -lt 60000 ] || return 1
+        sleep 0.2
+    done
+}
+
 look_around()
 {
     step "a prefix, the homes of a key, the state of the ring"
@@ -221,6 +232,7 @@ look_around()
     expect "as many keys as the list has words that begin with ring" \
         [ "$(wc -l <"$dir/listed")" -eq "$(grep -c '^ring' "$dir/words")" ]
     kv locate words/ring
+    expect "all replicas have come together" comes_together
     kv status
 }
 
@@ -253,7 +265,6 @@ race()
         wait "$i" || true
     done
     kv get leader --read strong -o table
-    say ""
     expect "exactly one client was told that it did, and its value stands" \
         cmp "$dir/won" <("$cli" get leader --read strong && say "")
 }
