@@ -89,9 +89,9 @@ struct sgn_driver {
     struct event *drain_event;
     struct event *flush_event;
     bool flush_armed;
-    uint32_t flush_turns; /* It was put off by. */
-    uint64_t feeds;       /* Events brought to the engine. */
-    uint64_t feeds_seen;  /* When the flush was armed. */
+    uint32_t flush_turns;                /* It was put off by. */
+    uint64_t feeds;                      /* Events brought to the engine. */
+    uint64_t feeds_seen;                 /* When the flush was armed. */
     uint32_t map_version;                /* Followed by the connections to witnesses. */
     uint32_t dialled[SGN_WITNESSES_MAX]; /* Witness ids. */
     uint32_t dialled_count;

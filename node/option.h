@@ -1,5 +1,5 @@
-/* node/option.h - one option of a program: its row of a table, text to field, and its part of --help
- * and of the manual page. What node and witness share of reading what they are told.
+/* node/option.h - one option of a program: its row of a table, text to field, and its part of
+ * --help and of the manual page. What node and witness share of reading what they are told.
  * Threads: none of its own; plain data. */
 #ifndef SGN_NODE_OPTION_H
 #define SGN_NODE_OPTION_H

@@ -170,8 +170,8 @@ static void restore_bucket(struct sgn_engine *engine, struct sgn_bytes key, stru
     sgn_engine_restore_bucket(engine, value);
 }
 
-/* META names of the ordered part; the store's own begin with NUL, the ring's description is looked at
- * before. */
+/* META names of the ordered part; the store's own begin with NUL, the ring's description is looked
+ * at before. */
 static enum sgn_err restore_meta(struct sgn_driver *driver)
 {
     static const char *const names[] = {"map", "register", "ceiling", "watermark"};

@@ -127,8 +127,8 @@ static const char *row_state(const struct fleet_row *row)
     return row->up_by == 0 ? "DOWN" : row->up_by < row->seen_by ? "UP ?" : "UP";
 }
 
-/* Nothing here ever makes an answer wrong: it is about how dear strong reads are, and whether ordered
- * writes wait. */
+/* Nothing here ever makes an answer wrong: it is about how dear strong reads are, and whether
+ * ordered writes wait. */
 static void fleet_judge(struct fleet *fleet)
 {
     uint32_t down = 0;

@@ -189,7 +189,8 @@ struct sgn_engine_counts {
 };
 void sgn_engine_counts(const struct sgn_engine *engine, struct sgn_engine_counts *counts);
 /* Ordered buckets at a glance: the map, the fleet as this node finds it, what is not as it should
- * be. Looks at every partition: for a few calls a second. Addresses stay valid until the next step. */
+ * be. Looks at every partition: for a few calls a second. Addresses stay valid until the next
+ * step. */
 enum sgn_fast_path {
     SGN_FAST_OFF,    /* No strong read can be fast. */
     SGN_FAST_PARTLY, /* Some can; a witness tells how many partitions it is mute on, not which. */

@@ -273,7 +273,7 @@ struct sgn_op {
     } u;
     uint16_t cell_next;  /* Ordered: next of those that wait at a cell. */
     uint16_t queue_next; /* Ordered: next round of its queue; the head may wait at the cell too. */
-    uint32_t request_flags;   /* Ordered: of the client's request. */
+    uint32_t request_flags; /* Ordered: of the client's request. */
     struct sgn_receipt receipt;
     struct sgn_list *list; /* LIST, BUCKET: pool memory. */
 };
@@ -341,7 +341,7 @@ struct sgn_peer {
     uint64_t buckets_sent_ms;
     uint64_t hints; /* Kept for it. */
     uint64_t hint_retry_ms;
-    uint32_t divergent; /* Partitions in its last answer to our roots. */
+    uint32_t divergent;    /* Partitions in its last answer to our roots. */
     uint64_t map_offer_ms; /* Its map is older: ours goes to it no earlier. */
     uint64_t up_since_ms;  /* 0: not alive. */
     uint32_t steady_ms;    /* It must be alive for so long to be taken back. */

@@ -1,5 +1,5 @@
-/* ring/core/map_assign.c - which witnesses serve which partition: evenly, the same on every machine,
- * moving as few as possible.
+/* ring/core/map_assign.c - which witnesses serve which partition: evenly, the same on every
+ * machine, moving as few as possible.
  *
  * A plan of places among the fleet is made first and compared with the map last, so that a line
  * whose group comes out as it was pays no epoch. Three steps: keep the members that may serve; fill
@@ -100,8 +100,8 @@ static void plan_fill(struct plan *plan, uint32_t partition)
     }
 }
 
-/* Whether a member with more than `high` lines was exchanged for a witness with less than `low`, and
- * two less than its own: only that makes the loads more even. */
+/* Whether a member with more than `high` lines was exchanged for a witness with less than `low`,
+ * and two less than its own: only that makes the loads more even. */
 static bool plan_even(struct plan *plan, uint32_t partition, uint32_t high, uint32_t low)
 {
     uint8_t *places = plan->places[partition];
@@ -117,8 +117,8 @@ static bool plan_even(struct plan *plan, uint32_t partition, uint32_t high, uint
     return true;
 }
 
-/* Whether the line comes to a new epoch by what is planned so far: one more exchange in it then costs
- * nothing. */
+/* Whether the line comes to a new epoch by what is planned so far: one more exchange in it then
+ * costs nothing. */
 static bool is_changing(const struct plan *plan, uint32_t partition)
 {
     const struct sgn_line *line = &plan->map->lines[partition];

@@ -222,10 +222,10 @@ static bool set_valid(const struct sgn_line *line, const uint32_t *nodes, uint32
     return staying < count || count != line->seat_count; /* Else it is the set that is there. */
 }
 
-/* 6.2 and protocol-check C15. A chosen record is held by a majority of the old set; `caught` members
- * of the new one have obtained it since (newcomers, and who stays and caught up). Of the others, all
- * of whom stay, at least this many hold it too: the majority less the old members beside them. It
- * is carried over if a majority of the new set holds it. */
+/* 6.2 and protocol-check C15. A chosen record is held by a majority of the old set; `caught`
+ * members of the new one have obtained it since (newcomers, and who stays and caught up). Of the
+ * others, all of whom stay, at least this many hold it too: the majority less the old members
+ * beside them. It is carried over if a majority of the new set holds it. */
 static bool carried_over(uint32_t old_count, uint32_t new_count, uint32_t caught)
 {
     uint32_t others = new_count - caught;

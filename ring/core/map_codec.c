@@ -1,7 +1,8 @@
 /* ring/core/map_codec.c - the map as bytes. One map has exactly one form, so that equal maps are
  * equal bytes; decode refuses every other.
  *
- *   u8 format | u32 version | u32 partition_count | u8 group_size | u8 witness_count | u64 hash_seed
+ *   u8 format | u32 version | u32 partition_count | u8 group_size | u8 witness_count | u64
+ * hash_seed
  *   witness_count x { u32 id | u32 incarnation | u8 leaving + 2 * address_bytes | address }
  *   partition_count x line
  * and with v a number of 7 bits a byte, low ones first:

@@ -69,7 +69,8 @@
  *               (SGN_BALLOT_BYTES each): a record not above it need not travel. Answer STATE.
  *   DIGEST      bucket key; flags SGN_WANT_RECORD: with the accepted record. Answer STATE.
  *   ACCEPT      bucket key; value = record (its ballot inside). Answer STATE, without a record.
- *   STATE       err (OK, NACK, STALE, CORRUPT: abstains, or a disk's); context = promised, accepted,
+ *   STATE       err (OK, NACK, STALE, CORRUPT: abstains, or a disk's); context = promised,
+ * accepted,
  *               committed ballots; value = accepted record when it travels; a = map version.
  *   COMMITS     one way; items = (full key -> ballot, u8 settled, u32 epoch).
  *   PULL        a = partition; after = full key to go on behind. A replica that catches up asks
@@ -81,8 +82,10 @@
  *               Answer REG_ANSWER: err OK, NACK, STALE; context = promised, accepted; value = map
  *               accepted (prepare only); a = own committed map version.
  *   MAP_IS      value = a committed map. To nodes one way, to a witness a request.
- *   FLOOR       a = partition, b = step (1 promise, 2 verify), stamp = floor (order_floor.c). Answer
- *               FLOOR_ANSWER: err; stamp = largest of the tombstones at or below it; a = map version.
+ *   FLOOR       a = partition, b = step (1 promise, 2 verify), stamp = floor (order_floor.c).
+ * Answer
+ *               FLOOR_ANSWER: err; stamp = largest of the tombstones at or below it; a = map
+ * version.
  *   To a witness: WITNESS, SEED, PING; its answer WITNESS_ANSWER (witness.h).
  *   From a client: RESOLVE bucket key id stamp: what became of that request (token of an unknown);
  *               MAP: RESULT value = map; MAP_CHANGE: a = enum sgn_map_change, b = id or partition,
@@ -99,12 +102,12 @@
     X(RING, 9, "")                                                                                 \
     X(STATUS, 10, "")                                                                              \
     X(RESULT, 11, "eNTVCIAfsa")                                                                    \
-    X(HEARTBEAT, 20, "Nbacsdn")                                                                     \
+    X(HEARTBEAT, 20, "Nbacsdn")                                                                    \
     X(REPL_PUT, 21, "BKVNf")                                                                       \
     X(REPL_ACK, 22, "eVf")                                                                         \
     X(REPL_GET, 23, "BKf")                                                                         \
     X(REPL_RECORD, 24, "eV")                                                                       \
-    X(REPL_LIST, 25, "BKAnIaf")                                                                     \
+    X(REPL_LIST, 25, "BKAnIaf")                                                                    \
     X(REPL_PAGE, 26, "eIAf")                                                                       \
     X(TREE_ROOTS, 27, "IN")                                                                        \
     X(TREE_LEAVES, 28, "I")                                                                        \
@@ -155,8 +158,8 @@ enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRON
 #define SGN_LIST_CHECK      (1u << 10)
 
 /* u8 in PULL_PAGE items. */
-#define SGN_PULL_PENDING    1u
-#define SGN_PULL_UNSETTLED  2u
+#define SGN_PULL_PENDING   1u
+#define SGN_PULL_UNSETTLED 2u
 
 enum sgn_map_change {
     SGN_MAP_ADD_WITNESS = 1,  /* text = address. RESULT a = its id. */

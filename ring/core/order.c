@@ -22,8 +22,8 @@ size_t sgn_order_bytes(const struct sgn_ring *ring)
            ALIGN(SGN_CELLS_MAX * sizeof(struct sgn_cell)) +
            ALIGN(SGN_DIRTY_MAX * sizeof(struct sgn_dirty)) +
            ALIGN(SGN_DIRTY_HEADS * sizeof(uint32_t)) + 3 * ALIGN(partitions * sizeof(uint32_t)) +
-           ALIGN(partitions * sizeof(uint64_t)) +
-           ALIGN(partitions * sizeof(uint16_t)) + ALIGN(partitions / 8 + 1);
+           ALIGN(partitions * sizeof(uint64_t)) + ALIGN(partitions * sizeof(uint16_t)) +
+           ALIGN(partitions / 8 + 1);
 }
 
 static void *place(uint8_t **at, size_t bytes)

@@ -273,8 +273,8 @@ static void accept_store(struct sgn_engine *engine, struct sgn_op *op, struct sg
     sgn_buf_drop(engine, &cell->record);
     cell->record = sgn_buf_keep(op->result);
     op->result_digest = sgn_ordered_digest(&record);
-    /* Pending, committed or not, until it is durable: what is not pending may be read from the disk,
-     * and there something older lies, of which nothing is known. */
+    /* Pending, committed or not, until it is durable: what is not pending may be read from the
+     * disk, and there something older lies, of which nothing is known. */
     sgn_dirty_accept(engine, cell->hash, cell->partition, &part->ballot, cell->sequence, true);
     if (part->commit) {
         cell->committed = part->ballot;
@@ -321,7 +321,8 @@ void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool sett
     struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
     cell->committed = cell->accepted;
     if (sgn_ballot_compare(&cell->durable, &cell->accepted) != 0) {
-        return; /* sgn_accept_stored goes on; should the store fail, the disk holds another record. */
+        /* sgn_accept_stored goes on; should the store fail, the disk holds another record. */
+        return;
     }
     sgn_buf_drop(engine, &cell->shadow);
     cell->shadow_known = false;
@@ -336,7 +337,8 @@ void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool sett
     }
 }
 
-/* A committed record: upward only (9). What is behind it stays; what is equal is now known chosen. */
+/* A committed record: upward only (9). What is behind it stays; what is equal is now known chosen.
+ * */
 static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_op_cell *part = &op->u.cell;
@@ -477,7 +479,8 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
         sgn_cell_commit(engine, cell, false); /* Its commit came before. */
     }
     /* 6: an epoch may have come while it was being stored. A page for one that catches up (6.1) may
-     * have been read from the disk before, so this must not count as a vote of the epoch that was. */
+     * have been read from the disk before, so this must not count as a vote of the epoch that was.
+     * */
     bool overtaken = op->u.cell.type == SGN_MSG_ACCEPT &&
                      op->u.cell.epoch != sgn_order_line(engine, op->partition)->epoch;
     sgn_accept_end(engine, op, overtaken && !SGN_MUTANT(12) ? SGN_ERR_STALE : SGN_OK);

@@ -308,7 +308,8 @@ void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness)
         link->in_flight = 0;
         engine->order.flush_wanted = true;
         link->down_since_ms = engine->now_ms;
-        link->version = link->incarnation = 0; /* To be heard anew: it may be restarted meanwhile. */
+        link->version = link->incarnation =
+            0; /* To be heard anew: it may be restarted meanwhile. */
         link->batch_count = 0;
         sgn_buf_drop(engine, &link->batch);
     }
@@ -439,7 +440,8 @@ static void link_tick(struct sgn_engine *engine, struct sgn_link *link)
     bool same = link->version == order->map.version;
     if (same && link->warming > 0 && link->seed_next == engine->ring->partition_count &&
         engine->now_ms >= link->seed_due_ms + SEED_AGAIN_MS) {
-        /* One was lost, or a set was too large when its turn came: what comes twice adds nothing. */
+        /* One was lost, or a set was too large when its turn came: what comes twice adds nothing.
+         * */
         link->seed_next = link->seed_sent = 0;
     }
     if ((same || SGN_MUTANT(25)) && engine->now_ms >= link->seed_due_ms &&

@@ -1,6 +1,6 @@
-/* Catching up a partition (protocol.md 6.1, 6.2): this replica, listed as catching_up, reads all keys
- * of enough other seats, fetches what it lacks, resolves what is pending, and says then, and only
- * for the epoch in which all this happened, that it may be listed as in_sync (order_keeper.c).
+/* Catching up a partition (protocol.md 6.1, 6.2): this replica, listed as catching_up, reads all
+ * keys of enough other seats, fetches what it lacks, resolves what is pending, and says then, and
+ * only for the epoch in which all this happened, that it may be listed as in_sync (order_keeper.c).
  *
  *   CHOOSE -> PULL -> WALK (both trees in step, order_fetch.c) -> PULL ... -> CHOOSE ... -> RESOLVE
  *
@@ -132,8 +132,8 @@ static void catchup_choose(struct sgn_engine *engine, struct sgn_op *op)
     }
 }
 
-/* The source is given up for now. What is in flight ends first, so that it is not mixed up with
- * what follows. */
+/* The source is given up until its turn comes again. What is in flight ends first, so that it is
+ * not mixed up with what follows. */
 static void catchup_break(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_catchup *catchup = &op->u.catchup;
@@ -147,13 +147,6 @@ static void catchup_break(struct sgn_engine *engine, struct sgn_op *op)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static int key_order(struct sgn_bytes a, struct sgn_bytes b)
-{
-    uint64_t left = sgn_hash(a);
-    uint64_t right = sgn_hash(b);
-    return left != right ? (left < right ? -1 : 1) : sgn_bytes_compare(a, b);
-}
-
 void sgn_catchup_page(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
 {
     struct sgn_op_catchup *catchup = &op->u.catchup;
@@ -166,7 +159,8 @@ void sgn_catchup_page(struct sgn_engine *engine, struct sgn_op *op, const struct
     bool good = msg->err == SGN_OK && (msg->epoch == catchup->epoch || SGN_MUTANT(25));
     struct sgn_bytes after = sgn_buf_bytes(catchup->after);
     /* One that goes nowhere would be asked for for ever. */
-    bool moves = msg->after.count > 0 && (after.count == 0 || key_order(after, msg->after) < 0);
+    bool moves =
+        msg->after.count > 0 && (after.count == 0 || sgn_walk_order(after, msg->after) < 0);
     if (!good || (!catchup->end && !moves)) {
         catchup_break(engine, op);
         return;
@@ -182,89 +176,6 @@ void sgn_catchup_page(struct sgn_engine *engine, struct sgn_op *op, const struct
     }
     catchup->phase = SGN_CATCHUP_WALK;
     catchup_walk(engine, op);
-}
-
-struct page_item {
-    struct sgn_bytes full_key;
-    struct sgn_ballot ballot;
-    uint8_t flags;
-    size_t next;
-};
-
-/* SGN_ERR_NOT_FOUND at the end; SGN_ERR_PROTOCOL: what the source sent makes no sense. */
-static enum sgn_err page_peek(struct sgn_engine *engine,
-                              const struct sgn_op *op,
-                              struct page_item *item)
-{
-    const struct sgn_op_catchup *catchup = &op->u.catchup;
-    struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(catchup->page));
-    struct sgn_bytes value;
-    struct sgn_bytes bucket;
-    struct sgn_bytes key;
-    (void)sgn_cursor_take(&cursor, catchup->page_at);
-    if (!sgn_items_next(&cursor, &item->full_key, &value)) {
-        return cursor.bad ? SGN_ERR_PROTOCOL : SGN_ERR_NOT_FOUND;
-    }
-    struct sgn_cursor at = sgn_cursor_of(value);
-    item->ballot = sgn_ballot_take(&at);
-    item->flags = (uint8_t)sgn_cursor_uint(&at, 1);
-    item->next = catchup->page->count - cursor.left;
-    bool good =
-        !at.bad && sgn_full_key_split(item->full_key, &bucket, &key) &&
-        sgn_bucket_name_valid(bucket) && sgn_key_valid(key) &&
-        sgn_partition_of(sgn_hash(item->full_key), engine->ring->partition_count) == op->partition;
-    return good ? SGN_OK : SGN_ERR_PROTOCOL;
-}
-
-/* Own tree entries up to the key are passed by; *ballot is of the key's own, if there is one. False:
- * the next page of them must come first. */
-static bool ours_reach(const struct sgn_op *op,
-                       size_t *ours_at,
-                       struct sgn_bytes full_key,
-                       struct sgn_ballot *ballot)
-{
-    const struct sgn_op_catchup *catchup = &op->u.catchup;
-    struct sgn_cursor cursor = sgn_cursor_of(sgn_buf_bytes(catchup->ours));
-    struct sgn_bytes tree_key;
-    struct sgn_bytes value;
-    *ballot = (struct sgn_ballot){.hlc = 0};
-    (void)sgn_cursor_take(&cursor, *ours_at);
-    while (sgn_items_next(&cursor, &tree_key, &value)) {
-        if (tree_key.count > 10) {
-            int order = key_order(
-                sgn_bytes_of((const uint8_t *)tree_key.ptr + 10, tree_key.count - 10), full_key);
-            if (order == 0 && value.count == SGN_TREE_ORDERED_BYTES) {
-                struct sgn_cursor at =
-                    sgn_cursor_of(sgn_bytes_of((const uint8_t *)value.ptr + 16, SGN_BALLOT_BYTES));
-                *ballot = sgn_ballot_take(&at);
-            }
-            if (order >= 0) {
-                return true;
-            }
-        }
-        *ours_at = catchup->ours->count - cursor.left;
-    }
-    return catchup->own_end;
-}
-
-/* Whether the source's word on the key calls for its record. */
-static bool item_wanted(struct sgn_engine *engine,
-                        const struct page_item *item,
-                        struct sgn_ballot own)
-{
-    struct sgn_key_hash key = sgn_key_hash_of(item->full_key, engine->order.map.hash_seed);
-    const struct sgn_cell *cell = sgn_cell_find(engine, key);
-    if (sgn_ballot_is_zero(&item->ballot)) {
-        return false;
-    }
-    if (cell != NULL && cell->state == SGN_CELL_READY &&
-        sgn_ballot_compare(&cell->durable, &own) > 0) {
-        own = cell->durable; /* Newer than the page of the own tree. */
-    }
-    int order = sgn_ballot_compare(&item->ballot, &own);
-    /* What a source holds as unsettled is so here too; a newer own record is so already, or was
-     * settled and then every seat of its epoch had it. */
-    return order > 0 || (order == 0 && item->flags != 0 && sgn_dirty_find(engine, key) == NULL);
 }
 
 /* The page is done with. */
@@ -286,22 +197,22 @@ static void page_end(struct sgn_engine *engine, struct sgn_op *op)
 static void catchup_walk(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_catchup *catchup = &op->u.catchup;
-    struct page_item item;
+    struct sgn_walk_item item;
     enum sgn_err err = SGN_OK;
     while (!catchup->broken && !catchup->scanning) {
         struct sgn_ballot own;
-        err = page_peek(engine, op, &item);
+        err = sgn_walk_peek(engine, op, &item);
         if (err != SGN_OK) {
             break;
         }
-        if (!ours_reach(op, &catchup->ours_at, item.full_key, &own)) {
+        if (!sgn_walk_ours(op, &catchup->ours_at, item.full_key, &own)) {
             if (sgn_fx_has_room(engine)) {
                 catchup->scanning = true;
                 sgn_pull_scan(engine, op, sgn_buf_bytes(catchup->ours_after));
             }
             return;
         }
-        if (item_wanted(engine, &item, own) &&
+        if (sgn_walk_wanted(engine, &item, own) &&
             !sgn_fetch_begin(engine, op, item.full_key, &item.ballot, item.flags)) {
             return;
         }
@@ -327,8 +238,8 @@ void sgn_catchup_fetch_ended(struct sgn_engine *engine, struct sgn_op *op, bool 
 
 /* --- what is pending -------------------------------------------------------------------------- */
 
-/* 6.1: what was pending when the last source had been read. A key accepted anew since then was so in
- * this epoch, in which this seat is asked for its confirm anyway. */
+/* 6.1: what was pending when the last source had been read. A key accepted anew since then was so
+ * in this epoch, in which this seat is asked for its confirm anyway. */
 static bool resolve_left(const struct sgn_engine *engine, const struct sgn_op *op)
 {
     const struct sgn_order *order = &engine->order;

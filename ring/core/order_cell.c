@@ -1,6 +1,6 @@
 /* Cells: one key of an ordered bucket under work. A cell comes with the first op that needs it and
- * stays, unpinned, until its place is wanted: what must outlive it is on disk, in the dirty set, or,
- * for a promise without an accept behind it, in the promise floor. */
+ * stays, unpinned, until its place is wanted: what must outlive it is on disk, in the dirty set,
+ * or, for a promise without an accept behind it, in the promise floor. */
 #include "ring/core/order_inner.h"
 
 static uint16_t *cell_bucket(struct sgn_engine *engine, struct sgn_key_hash hash)
@@ -317,8 +317,8 @@ void sgn_cells_adopted(struct sgn_engine *engine)
     }
 }
 
-/* What the disk holds: a record, nothing, or (the event is then of the tree's entry, which says what
- * the tree counts for the key) something that cannot be read. */
+/* What the disk holds: a record, nothing, or (the event is then of the tree's entry, which says
+ * what the tree counts for the key) something that cannot be read. */
 static void cell_take(struct sgn_engine *engine,
                       struct sgn_cell *cell,
                       const struct sgn_event *event)

@@ -1,8 +1,8 @@
 /* The dirty set (protocol.md 2, `unsettled`): every key whose accepted record is not known settled.
- * It may hold too much, never too little. In memory, with one durable number: no key whose accept has
- * a sequence number at or below the *watermark* was dirty when it was written. So an accept costs no
- * third write, a settle none at all, and after a restart what lies above the watermark is dirty and
- * counts as pending.
+ * It may hold too much, never too little. In memory, with one durable number: no key whose accept
+ * has a sequence number at or below the *watermark* was dirty when it was written. So an accept
+ * costs no third write, a settle none at all, and after a restart what lies above the watermark is
+ * dirty and counts as pending.
  *
  * Also here: the promise ceiling (3.4), the other number a replica must have on disk. */
 #include "ring/core/order_inner.h"
@@ -111,8 +111,8 @@ void sgn_dirty_accept(struct sgn_engine *engine,
         entry = dirty_make(engine, key, partition);
         sequence_link(engine, entry, sequence);
     } else {
-        /* It keeps its number until the new record is durable: should the store refuse that one, what
-         * lies on the disk is the old one, and must stay above the watermark. */
+        /* It keeps its number until the new record is durable: should the store refuse that one,
+         * what lies on the disk is the old one, and must stay above the watermark. */
         order->pending_count -= entry->pending;
     }
     entry->ballot = *ballot;

@@ -38,8 +38,8 @@ bool sgn_cell_wait(struct sgn_engine *engine,
                    struct sgn_cell *cell,
                    struct sgn_op *op,
                    bool record);
-/* The same without an op: the cell's queue is pumped when the cell is ready. One op is never in both
- * lists, for both are linked by its cell_next. */
+/* The same without an op: the cell's queue is pumped when the cell is ready. One op is never in
+ * both lists, for both are linked by its cell_next. */
 bool sgn_cell_ready(struct sgn_engine *engine, struct sgn_cell *cell, bool record);
 /* Takes an op out of the waiters; false if it was not among them. */
 bool sgn_cell_unwait(struct sgn_engine *engine, struct sgn_cell *cell, const struct sgn_op *op);
@@ -135,7 +135,8 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 /* This node's own vote in a round: ends in sgn_round_own. False when there is no room. */
 bool sgn_accept_own(struct sgn_engine *engine, struct sgn_op *round, struct sgn_buf *record);
 /* A record of another replica taken in (repair, catching up), upward only. `unsettled`: the source
- * holds it so. `parent` (may be NULL) is told by sgn_catchup_taken. False: no room, nothing done. */
+ * holds it so. `parent` (may be NULL) is told by sgn_catchup_taken. False: no room, nothing done.
+ * */
 bool sgn_accept_take(struct sgn_engine *engine,
                      struct sgn_bytes full_key,
                      struct sgn_bytes record,
@@ -392,7 +393,8 @@ void sgn_change_tick(struct sgn_engine *engine);
 bool sgn_fleet_wishes(struct sgn_engine *engine);
 uint32_t sgn_fleet_change(struct sgn_engine *engine, struct sgn_map *next);
 
-/* order_pull.c: what is said of a key whose accepted record has this sequence number: SGN_PULL_*. */
+/* order_pull.c: what is said of a key whose accepted record has this sequence number: SGN_PULL_*.
+ * */
 uint8_t sgn_pull_flags(const struct sgn_engine *engine, struct sgn_key_hash key, uint64_t sequence);
 void sgn_pull_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 /* A page of own TREE entries of the op's partition behind `after` (a store key). */
@@ -416,6 +418,25 @@ bool sgn_fetch_begin(struct sgn_engine *engine,
                      const struct sgn_ballot *ballot,
                      uint8_t flags);
 void sgn_fetch_tick(struct sgn_engine *engine, struct sgn_op *op);
+
+/* order_walk.c: a page of the source beside the own tree. */
+struct sgn_walk_item {
+    struct sgn_bytes full_key;
+    struct sgn_ballot ballot;
+    uint8_t flags;
+    size_t next;
+};
+int sgn_walk_order(struct sgn_bytes a, struct sgn_bytes b);
+enum sgn_err sgn_walk_peek(struct sgn_engine *engine,
+                           const struct sgn_op *op,
+                           struct sgn_walk_item *item);
+bool sgn_walk_ours(const struct sgn_op *op,
+                   size_t *ours_at,
+                   struct sgn_bytes full_key,
+                   struct sgn_ballot *ballot);
+bool sgn_walk_wanted(struct sgn_engine *engine,
+                     const struct sgn_walk_item *item,
+                     struct sgn_ballot own);
 
 /* order_catchup.c. Ticks of SGN_OP_CATCHUP and SGN_OP_FETCH are both sgn_catchup_op_tick. */
 void sgn_catchup_clear(struct sgn_engine *engine, struct sgn_op *op); /* By sgn_op_free. */

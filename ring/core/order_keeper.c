@@ -2,8 +2,8 @@
  * Who is dead is a guess and may be wrong; the map's rules hold all the same.
  *
  * Nobody leads: of the nodes alive the one with the lowest id proposes at once, the others only
- * when a wish has stood for some seconds, so two rarely collide. What a node knows alone it proposes
- * at once by itself: that it has caught up, what its client asked, a move. */
+ * when a wish has stood for some seconds, so two rarely collide. What a node knows alone it
+ * proposes at once by itself: that it has caught up, what its client asked, a move. */
 #include "ring/core/order_inner.h"
 
 #define KEEPER_MS        100u
@@ -359,8 +359,8 @@ void sgn_keeper_now(struct sgn_engine *engine)
         bool seats = seats_wish(engine, &own);
         bool moves = moves_wish(engine, &own);
         bool fleet = sgn_fleet_wishes(engine);
-        bool orphan = engine->order.relist_wanted != 0 &&
-                      engine->now_ms >= engine->order.orphan_due_ms;
+        bool orphan =
+            engine->order.relist_wanted != 0 && engine->now_ms >= engine->order.orphan_due_ms;
         bool floor = engine->order.floor_ready.wanted;
         own = own || orphan || floor; /* Only the witness's first replica is told of it. */
         wished = prune_wish(engine) || seats || moves || fleet || orphan || floor;

@@ -3,7 +3,8 @@
  *
  *   eventual   one seat a partition; its committed records
  *   checked    strong, one in_sync seat a partition, behind its witnesses (order_page.c)
- *   quorum     strong, Q seats a partition, all in the epochs that this node knows: what one of them
+ *   quorum     strong, Q seats a partition, all in the epochs that this node knows: what one of
+ * them
  *              knows committed and none has a newer accepted record of is shown (5.3)
  *
  * A key in doubt is read on its own at one of its seats, in the same mode, before the page is

@@ -62,8 +62,8 @@ void sgn_catchup_pull(struct sgn_engine *engine, const struct sgn_event *event)
                   msg->after.count > 0 ? sgn_tree_key(engine, msg->after) : sgn_bytes_of(NULL, 0));
 }
 
-/* Own tree entries of ordered buckets as (full key -> ballot, flags). False: one cannot be read, and
- * is being repaired; a page without it would hide its key (2: it abstains). */
+/* Own tree entries of ordered buckets as (full key -> ballot, flags). False: one cannot be read,
+ * and is being repaired; a page without it would hide its key (2: it abstains). */
 static bool pull_items(struct sgn_engine *engine,
                        const struct sgn_event *event,
                        struct sgn_sink *sink)

@@ -3,7 +3,8 @@
  *   eventual, session    LOCAL: the committed record here
  *   strong, fast (5.2)   CHECK: f+1 witnesses say up to which ballot; *then* LOCAL: serve if it is
  *                        that new, else
- *   strong, slow (5.3)   DIGEST: the ballots of Q seats; one that knows the highest committed serves
+ *   strong, slow (5.3)   DIGEST: the ballots of Q seats; one that knows the highest committed
+ * serves
  *                        it (FETCH, when that is another), else an identity round
  *
  * A key whose accepted record is not known committed here waits a moment for the commit on its way
@@ -113,9 +114,10 @@ static void read_local(struct sgn_engine *engine, struct sgn_op *op)
     sgn_fx_load(engine, sgn_op_token(engine, op), SGN_FAMILY_DATA, op->full_key);
 }
 
-/* Whether the record just loaded may not be chosen. What was on the disk when the read was asked for
- * is committed, for nothing was pending then; unless something newer, known to be chosen before it
- * was durable, had overtaken it in memory. What came since is so if the dirty set says it. */
+/* Whether the record just loaded may not be chosen. What was on the disk when the read was asked
+ * for is committed, for nothing was pending then; unless something newer, known to be chosen
+ * before it was durable, had overtaken it in memory. What came since is so if the dirty set says
+ * it. */
 static bool read_is_pending(const struct sgn_engine *engine,
                             const struct sgn_op *op,
                             const struct sgn_ordered *record,

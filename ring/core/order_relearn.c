@@ -1,8 +1,8 @@
-/* After a restart that left more keys above the watermark than the dirty set holds (dirty_lost) this
- * node makes no statement about what is settled: no fast reads, no seeds, and what is above the
- * watermark counts as pending. This pass goes through the own tree and takes each such key into the
- * dirty set as room comes, where it is resolved (order_resolve.c). When it has met the end, the dirty
- * set is whole again. */
+/* After a restart that left more keys above the watermark than the dirty set holds (dirty_lost)
+ * this node makes no statement about what is settled: no fast reads, no seeds, and what is above
+ * the watermark counts as pending. This pass goes through the own tree and takes each such key
+ * into the dirty set as room comes, where it is resolved (order_resolve.c). When it has met the
+ * end, the dirty set is whole again. */
 #include "ring/core/order_inner.h"
 
 #define RELEARN_RETRY_MS 200u

@@ -200,8 +200,7 @@ void sgn_pass_answer(struct sgn_engine *engine, struct sgn_op *op, const struct 
     bool unknown = msg->err == SGN_ERR_UNKNOWN && pass->is_write;
     pass->maybe = pass->maybe || unknown;
     /* What one node refuses, another that is silent may have done: only a verdict ends that. */
-    bool verdict =
-        msg->err == SGN_OK || msg->err == SGN_ERR_CONDITION || msg->err == SGN_ERR_VOID;
+    bool verdict = msg->err == SGN_OK || msg->err == SGN_ERR_CONDITION || msg->err == SGN_ERR_VOID;
     if (unknown || other_may(msg->err) || (pass->is_write && pass->maybe && !verdict)) {
         pass->last_err = msg->err;
         pass_next(engine, op);

@@ -1,6 +1,6 @@
-/* What nobody finished (protocol.md 3.6, 3.1.7, 4.3): a pending record whose coordinator fell silent,
- * a committed one never settled, a mark that has grown old. Each is taken up by an identity round, in
- * preference order with a random delay, so that replicas do not duel. */
+/* What nobody finished (protocol.md 3.6, 3.1.7, 4.3): a pending record whose coordinator fell
+ * silent, a committed one never settled, a mark that has grown old. Each is taken up by an
+ * identity round, in preference order with a random delay, so that replicas do not duel. */
 #include "ring/core/order_inner.h"
 
 #define LOOK_PER_TICK 512u
@@ -112,7 +112,7 @@ static void look(struct sgn_engine *engine, struct sgn_dirty *entry)
     /* What is committed can only be settled with all who must confirm it. */
     bool can = sgn_own_seat(engine, line) < 0 ? true
                : entry->pending               ? sgn_order_reachable(engine, line)
-                              : all_alive(engine, line, sgn_line_settlers(line));
+                                              : all_alive(engine, line, sgn_line_settlers(line));
     if (can &&
         resolve(
             engine, entry->partition, entry->key, (uint32_t)(entry - engine->order.dirty) + 1)) {

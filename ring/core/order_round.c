@@ -4,7 +4,8 @@
  *      \______ chained (3.2) ________^
  *   a round refused, overtaken by an epoch or silent: BACKOFF, then a classic round anew
  *
- * Votes are masks over the seats of the line of the round's epoch; they never outlive that epoch. */
+ * Votes are masks over the seats of the line of the round's epoch; they never outlive that epoch.
+ * */
 #include "ring/core/order_inner.h"
 
 static void round_begin(struct sgn_engine *engine, struct sgn_op *op);
@@ -12,8 +13,8 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op);
 /* --- the queue -------------------------------------------------------------------------------- */
 
 /* Behind the head those of older stamps come first. Each change that is remembered may push out the
- * oldest one remembered, and a change whose stamp is not above that one's can only be told "unknown"
- * (3.5): in the order of stamps that befalls none that waits here. */
+ * oldest one remembered, and a change whose stamp is not above that one's can only be told
+ * "unknown" (3.5): in the order of stamps that befalls none that waits here. */
 static void queue_push(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
 {
     uint16_t index = sgn_op_index(engine, op);

@@ -1,5 +1,6 @@
-/* The slow path of a strong read (protocol.md 5.3): what Q replicas hold, told by their ballots. It is
- * the fallback of the fast path, the only one without a fleet, and what the fleet has to beat. */
+/* The slow path of a strong read (protocol.md 5.3): what Q replicas hold, told by their ballots.
+ * It is the fallback of the fast path, the only one without a fleet, and what the fleet has to
+ * beat. */
 #include "ring/core/order_inner.h"
 
 /* The slow path's last resort, and the only one that changes anything. */

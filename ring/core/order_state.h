@@ -1,4 +1,5 @@
-/* ring/core/order_state.h - the engine's memory for ordered buckets, plain; engine_state.h holds one.
+/* ring/core/order_state.h - the engine's memory for ordered buckets, plain; engine_state.h holds
+ * one.
  *
  *   cell    one key under work: promised, accepted and committed ballots (protocol.md 2, three
  *           separate things), the accepted record, the queue of rounds this node coordinates for it

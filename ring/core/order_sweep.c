@@ -10,8 +10,8 @@
 #define SWEEP_LOOK_PER_TICK 64u
 #define SWEEP_PAUSE_MS      20u /* Between two partitions. */
 
-/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. Of a
- * newcomer anything goes: what it held before it left the set. */
+/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. Of
+ * a newcomer anything goes: what it held before it left the set. */
 void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_op_cell *part = &op->u.cell;

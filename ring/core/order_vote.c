@@ -1,5 +1,5 @@
-/* A round's votes (protocol.md 3.1.3 to 3.1.7): promises make a decision, accepts and marks expose it,
- * accepts of all who must hold it settle it. */
+/* A round's votes (protocol.md 3.1.3 to 3.1.7): promises make a decision, accepts and marks expose
+ * it, accepts of all who must hold it settle it. */
 #include "ring/core/order_inner.h"
 
 static bool round_encode(struct sgn_engine *engine,

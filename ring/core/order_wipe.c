@@ -1,12 +1,11 @@
-/* Of a partition that this node has left (protocol.md 6.2) what is not settled is wiped from the disk.
- * Forgotten only, it would pass for settled, and what is pending for committed, should the node come
- * back. What is settled may stay: every seat that is in_sync holds as much. */
+/* Of a partition that this node has left (protocol.md 6.2) what is not settled is wiped from the
+ * disk. Forgotten only, it would pass for settled, and what is pending for committed, should the
+ * node come back. What is settled may stay: every seat that is in_sync holds as much. */
 #include "ring/core/order_inner.h"
 
 bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key)
 {
-    struct sgn_op *op =
-        sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
+    struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
     if (op == NULL) {
         return false;
     }

@@ -3,12 +3,12 @@
  * protocol.md 6 and 6.4. Version v+1 is decided by a majority of the *voters of map v* (all members
  * of the ring; the map is their only common memory), each of which takes part only while v is its
  * own committed map. So nobody ever proposes on top of a map that is not known chosen, and voters
- * change one version at a time by construction: the quorums of v+1 are fixed by the value of v. That
- * is the shorter proof of the two the protocol leaves open; docs/consistency.md has it.
+ * change one version at a time by construction: the quorums of v+1 are fixed by the value of v.
+ * That is the shorter proof of the two the protocol leaves open; docs/consistency.md has it.
  *
  * Acceptor and proposer of one node. The acceptor's promise and acceptance are durable before they
- * are answered. At most one proposal of this node at a time. A proposal that meets an accepted value
- * of the same version proposes that one instead; its own then has to be made anew.
+ * are answered. At most one proposal of this node at a time. A proposal that meets an accepted
+ * value of the same version proposes that one instead; its own then has to be made anew.
  *
  * Pure; the engine carries the messages (REG_PREPARE, REG_ACCEPT, REG_ANSWER, MAP_IS) and stores
  * META "map" (committed map) and META "register" (acceptor state). */

@@ -5,13 +5,13 @@
  * batches (WITNESS), and the replicas' unsettled sets (SEED); it never dials anyone.
  *
  * Per partition: the epoch, a mode, and the table key hash -> highest marked ballot. Entering an
- * epoch drops the table (4.1). If the epoch lists it with its incarnation it is warming, and becomes
- * active when a majority of the partition's replicas (joint: of both sets) have sent their unsettled
- * sets, each inside exactly that epoch.
+ * epoch drops the table (4.1). If the epoch lists it with its incarnation it is warming, and
+ * becomes active when a majority of the partition's replicas (joint: of both sets) have sent their
+ * unsettled sets, each inside exactly that epoch.
  *
  * One table of entries for all partitions, of a fixed size from the start: <= 64 bytes an entry. At
- * the limit the partition that asked for room is dropped whole and stays warming until a later epoch
- * (4.2). Pure: no I/O, no clock but now_ms, memory from the caller. One thread. */
+ * the limit the partition that asked for room is dropped whole and stays warming until a later
+ * epoch (4.2). Pure: no I/O, no clock but now_ms, memory from the caller. One thread. */
 #ifndef SGN_CORE_WITNESS_H
 #define SGN_CORE_WITNESS_H
 
