@@ -12,13 +12,38 @@ static uint32_t key_of(const struct sgn_msg *msg)
     return full.full ? UINT32_MAX : ord_key_number(sgn_sink_bytes(&full));
 }
 
-static struct ord_ask *ask_slot(struct ord_world *world,
-                                uint32_t node,
-                                uint32_t from,
-                                uint32_t request)
+static uint32_t ask_set(uint32_t node, uint32_t from, uint32_t request)
 {
-    uint64_t mixed = sgn_mix64((uint64_t)request << 16 ^ node << 8 ^ from);
-    return &world->white.asks[mixed % ORD_ASKS_MAX];
+    return (uint32_t)(sgn_mix64((uint64_t)request << 16 ^ node << 8 ^ from) % ORD_ASK_SETS);
+}
+
+/* What the answer is to; NULL: nothing that is remembered. */
+static const struct ord_ask *ask_find(const struct ord_world *world,
+                                      uint32_t node,
+                                      uint32_t from,
+                                      uint32_t request)
+{
+    const struct ord_ask *set = world->white.asks[ask_set(node, from, request)];
+    for (uint32_t i = 0; i < ORD_ASK_WAYS; i++) {
+        if (set[i].type != 0 && set[i].node == node && set[i].from == from &&
+            set[i].request == request) {
+            return set[i].key == UINT32_MAX ? NULL : &set[i];
+        }
+    }
+    return NULL;
+}
+
+static void ask_keep(struct ord_world *world, const struct ord_ask *ask)
+{
+    uint32_t index = ask_set(ask->node, ask->from, ask->request);
+    struct ord_ask *set = world->white.asks[index];
+    for (uint32_t i = 0; i < ORD_ASK_WAYS; i++) { /* Numbers come again in another life. */
+        if (set[i].node == ask->node && set[i].from == ask->from &&
+            set[i].request == ask->request) {
+            set[i].type = 0;
+        }
+    }
+    set[world->white.ask_next[index]++ % ORD_ASK_WAYS] = *ask;
 }
 
 void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, const struct sgn_msg *msg)
@@ -38,10 +63,10 @@ void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, cons
     case SGN_MSG_PUT:
     case SGN_MSG_DEL:
     case SGN_MSG_RESOLVE: break;
-    default: *ask_slot(world, node, from, msg->request) = ask; return;
+    default: ask_keep(world, &ask); return;
     }
     ask.key = key_of(msg);
-    *ask_slot(world, node, from, msg->request) = ask;
+    ask_keep(world, &ask);
 }
 
 /* 3.1.3: a classic round proposes with the promises of a majority of the epoch it proposes in; its own
@@ -138,9 +163,8 @@ static void said_state(struct ord_world *world,
                       world->nodes[node].id,
                       (unsigned long long)msg->a);
     }
-    const struct ord_ask *ask = ask_slot(world, node, to, msg->request);
-    if (msg->err != SGN_OK || ask->node != node || ask->from != to ||
-        ask->request != msg->request || ask->key == UINT32_MAX) {
+    const struct ord_ask *ask = ask_find(world, node, to, msg->request);
+    if (msg->err != SGN_OK || ask == NULL) {
         return;
     }
     struct sgn_cursor cursor = sgn_cursor_of(msg->context);
@@ -299,10 +323,9 @@ static void said_result(struct ord_world *world,
                         uint32_t to,
                         const struct sgn_msg *msg)
 {
-    const struct ord_ask *ask = ask_slot(world, node, to, msg->request);
+    const struct ord_ask *ask = ask_find(world, node, to, msg->request);
     struct sgn_version version;
-    if (ask->node == node && ask->from == to && ask->request == msg->request &&
-        ask->key != UINT32_MAX && msg->context.count == SGN_VERSION_BYTES &&
+    if (ask != NULL && msg->context.count == SGN_VERSION_BYTES &&
         sgn_version_take(msg->context, &version) == SGN_OK) {
         ord_white_exposed(world, node, ask->key, &version);
     }

@@ -24,7 +24,8 @@ struct ord_world;
 #define ORD_BALLOTS_MAX  8192u
 #define ORD_EPOCHS_MAX   512u /* Of one partition. */
 #define ORD_VERSIONS_MAX 1024u
-#define ORD_ASKS_MAX     4096u
+#define ORD_ASK_SETS     4096u
+#define ORD_ASK_WAYS     4u /* Of one set, the last so many are remembered. */
 
 /* Who promised a ballot, accepted it, or marked it, in one epoch. Bits: node or fleet numbers. */
 struct ord_votes {
@@ -61,7 +62,8 @@ struct ord_white {
     uint32_t ballot_count;
     uint32_t heads[ORD_BALLOTS_MAX];
     uint32_t first_of_key[8]; /* + 1 */
-    struct ord_ask asks[ORD_ASKS_MAX];
+    struct ord_ask asks[ORD_ASK_SETS][ORD_ASK_WAYS];
+    uint8_t ask_next[ORD_ASK_SETS];
     struct ord_promise promised[8][8]; /* [node][key] */
     struct sgn_line *lines[32];       /* Per partition, rising epochs. */
     uint32_t line_count[32];
