@@ -125,7 +125,10 @@ void ord_feed(struct ord_world *world, uint32_t index, struct sgn_event *event)
     world->stepping = true;
     struct sgn_effects *effects = world->effects;
     effects->count = 0;
+    struct ord_heard heard;
+    ord_heard_before(world, index, &event->msg, &heard);
     sgn_engine_step(node->engine, event, effects);
+    ord_heard_after(world, index, &heard);
     world->steps++;
     uint32_t count = effects->count;
     bool dies = !world->healing && count > 0 &&
@@ -250,6 +253,7 @@ void ord_node_start(struct ord_world *world, uint32_t index)
     restore(world, node);
     node->pool.starting = false;
     after_step(world, index);
+    ord_heard_start(world, index);
     (void)ord_schedule_at(world, index, 1000, tick);
     ord_log(world, "node %u starts, incarnation %u", node->id, node->incarnation);
 }

@@ -66,6 +66,10 @@ void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, cons
     default: ask_keep(world, &ask); return;
     }
     ask.key = key_of(msg);
+    if (ask.key != UINT32_MAX) {
+        uint32_t partition = ord_key_partition(world, ask.key);
+        ask.own_epoch = sgn_engine_map(world->nodes[node].engine)->lines[partition].epoch;
+    }
     ask_keep(world, &ask);
 }
 
@@ -170,6 +174,14 @@ static void said_state(struct ord_world *world,
     struct sgn_cursor cursor = sgn_cursor_of(msg->context);
     struct sgn_ballot first = sgn_ballot_take(&cursor); /* A digest: what is durable. */
     struct sgn_ballot accepted = sgn_ballot_take(&cursor);
+    if (ask->epoch < ask->own_epoch) {
+        ord_violation(&world->oracle,
+                      "6: node %u votes for key %u in epoch %u, and was in %u before it was asked",
+                      world->nodes[node].id,
+                      ask->key,
+                      ask->epoch,
+                      ask->own_epoch);
+    }
     if (ask->type == SGN_MSG_ACCEPT) {
         said_accepted(world, node, ask);
     } else if (ask->type == SGN_MSG_PREPARE) {

@@ -49,6 +49,7 @@ struct ord_ballot_seen {
 struct ord_ask { /* A PREPARE, ACCEPT or DIGEST as a node received it. */
     uint32_t node, from, request;
     uint32_t key, epoch;
+    uint32_t own_epoch; /* Of the partition, at the node, when it came. */
     uint8_t type;
     struct sgn_ballot ballot;
 };
@@ -118,6 +119,21 @@ void ord_white_told(struct ord_world *world,
                     uint32_t slot,
                     const struct sgn_msg *request,
                     const struct sgn_msg *answer);
+
+/* ord_heard.c: around the step in which a node hears COMMITS: 3.1.7, 3.6. */
+struct ord_heard {
+    bool looks;
+    struct sgn_ballot ballot[8]; /* By key: the commit told; zero: none. */
+    bool old_epoch[8];           /* It is told as settled, in an epoch that the node has left. */
+    bool was_dirty[8], was_ready[8];
+};
+void ord_heard_before(struct ord_world *world,
+                      uint32_t node,
+                      const struct sgn_msg *msg,
+                      struct ord_heard *heard);
+void ord_heard_after(struct ord_world *world, uint32_t node, const struct ord_heard *heard);
+/* A node has read its disk: what is above the watermark counts as pending (2, 3.6). */
+void ord_heard_start(struct ord_world *world, uint32_t node);
 
 /* ord_barrier.c: 4, 5.2 and 6.3 together: in no epoch could f+1 active witnesses that know nothing of
  * the newest exposed version of the key clear a read of an in_sync replica that does not hold it. */
