@@ -226,7 +226,7 @@ void sgn_dirty_restore(struct sgn_engine *engine, struct sgn_bytes tree_key, str
                      sgn_partition_of(key.hash, engine->ring->partition_count),
                      &ballot,
                      sequence,
-                     true);
+                     !SGN_MUTANT(24)); /* 3.6: the restart guard */
 }
 
 void sgn_dirty_restore_lost(struct sgn_engine *engine, struct sgn_bytes tree_key)

@@ -29,11 +29,14 @@ void ord_heard_before(struct ord_world *world,
         if (key == UINT32_MAX) {
             continue;
         }
-        uint32_t own = sgn_engine_map(engine)->lines[ord_key_partition(world, key)].epoch;
+        const struct sgn_line *line =
+            &sgn_engine_map(engine)->lines[ord_key_partition(world, key)];
+        uint32_t own = line->epoch;
         heard->ballot[key] = ballot;
         heard->old_epoch[key] = settled && epoch < own;
         heard->was_dirty[key] = sgn_dirty_find(engine, world->white.hashes[key]) != NULL;
-        heard->was_ready[key] = ready(engine, world->white.hashes[key]);
+        heard->was_ready[key] = ready(engine, world->white.hashes[key]) &&
+                                sgn_line_seat(line, world->nodes[node].id) >= 0;
     }
 }
 

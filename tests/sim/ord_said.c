@@ -58,6 +58,14 @@ void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, cons
     switch ((int)msg->type) {
     case SGN_MSG_PREPARE: ask.ballot = sgn_ballot_take(&cursor); break;
     case SGN_MSG_ACCEPT: ask.ballot = sgn_ordered_ballot(msg->value); break;
+    case SGN_MSG_PULL:
+        if (msg->a < world->ring.partition_count) {
+            const struct sgn_map *map = sgn_engine_map(world->nodes[node].engine);
+            ask.own_epoch = map->lines[msg->a].epoch;
+            ask.key = 0; /* Of no key: only the epochs matter. */
+        }
+        ask_keep(world, &ask);
+        return;
     case SGN_MSG_DIGEST:
     case SGN_MSG_GET:
     case SGN_MSG_PUT:
@@ -327,6 +335,23 @@ static void said_seeds(struct ord_world *world, uint32_t node, const struct sgn_
     }
 }
 
+/* 6.1: who catches up is told by peers inside its epoch. */
+static void said_page(struct ord_world *world,
+                      uint32_t node,
+                      uint32_t to,
+                      const struct sgn_msg *msg)
+{
+    const struct ord_ask *ask = ask_find(world, node, to, msg->request);
+    if (ask != NULL && ask->type == SGN_MSG_PULL && msg->err == SGN_OK &&
+        ask->own_epoch < ask->epoch) {
+        ord_violation(&world->oracle,
+                      "6.1: node %u tells of epoch %u to one that catches up in %u",
+                      world->nodes[node].id,
+                      ask->own_epoch,
+                      ask->epoch);
+    }
+}
+
 /* --- all -------------------------------------------------------------------------------------- */
 
 /* A RESULT that one node gives another on behalf of a client. */
@@ -365,6 +390,7 @@ void ord_white_sent(struct ord_world *world, uint32_t node, uint32_t to, const s
     case SGN_MSG_COMMITS: said_commits(world, node, msg); break;
     case SGN_MSG_WITNESS: said_asks(world, node, msg); break;
     case SGN_MSG_SEED: said_seeds(world, node, msg); break;
+    case SGN_MSG_PULL_PAGE: said_page(world, node, to, msg); break;
     case SGN_MSG_RESULT: said_result(world, node, to, msg); break;
     default: break;
     }
