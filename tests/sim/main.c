@@ -59,12 +59,8 @@ _Noreturn void sgn_check_failed(const char *condition, const char *file, int lin
 {
     char text[1024];
     describe(text, sizeof(text));
-    (void)fprintf(stderr,
-                  "%s:%d: this must hold and does not: %s\n  %s\n",
-                  file,
-                  line,
-                  condition,
-                  text);
+    (void)fprintf(
+        stderr, "%s:%d: this must hold and does not: %s\n  %s\n", file, line, condition, text);
     print_command(stderr);
     abort();
 }
@@ -149,9 +145,8 @@ static int self_test(enum workload of, uint64_t red_least)
         red += !run_seed(seed, 0, true, &other);
     }
     if (red < red_least) {
-        (void)printf("only %llu of %u canary seeds turned red\n",
-                     (unsigned long long)red,
-                     SELF_TEST_SEEDS);
+        (void)printf(
+            "only %llu of %u canary seeds turned red\n", (unsigned long long)red, SELF_TEST_SEEDS);
         failed++;
     }
     return failed;

@@ -132,10 +132,10 @@ struct ord_client {
     bool resolving;
     bool again; /* A verdict is known; the same request was sent once more to see the same one. */
     uint32_t key, write, attempts, node;
-    bool maybe;     /* An attempt may have had effect. */
+    bool maybe; /* An attempt may have had effect. */
     uint64_t began_us, patience_us;
-    struct sgn_version floor; /* Of the key, when the operation began. */
-    struct sgn_version passed; /* Session reads. */
+    struct sgn_version floor;                /* Of the key, when the operation began. */
+    struct sgn_version passed;               /* Session reads. */
     struct sgn_version floors[ORD_KEYS_MAX]; /* Lists. */
     bool floor_dead[ORD_KEYS_MAX];
     uint32_t after; /* Lists: key behind which the page begins; UINT32_MAX: from the start. */
@@ -145,7 +145,7 @@ struct ord_client {
     uint8_t value[2048];
     uint32_t value_bytes;
     struct sgn_version seen[ORD_KEYS_MAX]; /* By this client, last. */
-    bool clean; /* A strong read of a key that nobody wrote from some time before it began. */
+    bool clean;       /* A strong read of a key that nobody wrote from some time before it began. */
     uint64_t process; /* In the history. */
     struct sgn_operation op;
 };

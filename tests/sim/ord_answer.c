@@ -65,12 +65,11 @@ static void read_answered(struct ord_world *world,
     }
     ord_oracle_expose(&world->oracle, client->key, &version);
     if (client->mode == SGN_READ_STRONG) {
-        ord_oracle_at_least(
-            &world->oracle, client->key, &client->floor, &version, "a strong read");
+        ord_oracle_at_least(&world->oracle, client->key, &client->floor, &version, "a strong read");
         const struct ord_fact *fact = ord_oracle_fact(&world->oracle, client->key, &version);
         client->op.outcome = SGN_HISTORY_OK;
-        client->op.output = fact == NULL || fact->dead ? SGN_HISTORY_ABSENT
-                                                       : (uint64_t)fact->write + 1;
+        client->op.output =
+            fact == NULL || fact->dead ? SGN_HISTORY_ABSENT : (uint64_t)fact->write + 1;
         world->strong_reads++;
         if (client->clean && world->written_us[client->key] < client->began_us) {
             world->clean_reads++;
@@ -105,10 +104,10 @@ static void rejected(struct ord_world *world,
     ord_oracle_verdict(&world->oracle, client->write, ORD_REJECTED, version);
     const struct ord_fact *fact = ord_oracle_fact(&world->oracle, client->key, version);
     bool dead = version->rev == 0 || (fact != NULL && fact->dead);
-    bool should_hold = write->condition == SGN_IF_ABSENT    ? dead
-                       : write->condition == SGN_IF_VERSION ? sgn_version_equal(version,
-                                                                                &write->expect)
-                                                            : true;
+    bool should_hold = write->condition == SGN_IF_ABSENT ? dead
+                       : write->condition == SGN_IF_VERSION
+                           ? sgn_version_equal(version, &write->expect)
+                           : true;
     if (should_hold) {
         ord_violation(&world->oracle,
                       "write %u to key %u was rejected by rev %llu, which fits its condition",
@@ -175,9 +174,8 @@ void ord_client_answer(struct ord_world *world, uint64_t token, const struct sgn
         client->clock_us = world->now_us;
     }
     struct sgn_version version = {0};
-    if (has_version(client, msg) &&
-        (msg->context.count != SGN_VERSION_BYTES ||
-         sgn_version_take(msg->context, &version) != SGN_OK)) {
+    if (has_version(client, msg) && (msg->context.count != SGN_VERSION_BYTES ||
+                                     sgn_version_take(msg->context, &version) != SGN_OK)) {
         ord_violation(&world->oracle, "key %u: an answer without a version", client->key);
     }
     ord_log(world,

@@ -8,7 +8,7 @@
 #include "tests/sim/ord.h"
 
 #define CLIENT_START_US    1200000u
-#define CLIENT_CALM_US     3000000u /* Without faults: when the fleet has come into its epochs. */
+#define CLIENT_CALM_US     3000000u  /* Without faults: when the fleet has come into its epochs. */
 #define CLIENT_WORK_US     60000000u /* Then no new operation is begun. */
 #define CLIENT_ATTEMPTS    5u
 #define RESOLVE_ATTEMPTS   6u
@@ -186,7 +186,8 @@ static uint64_t stamp_of(struct ord_world *world, struct ord_client *client)
         client->clock_stamp = told != 0 ? told : sgn_hlc_of_ms(UINT64_C(1700000000000));
         client->clock_us = world->now_us;
     }
-    uint64_t since = behind ? 0 : (world->now_us - client->clock_us << SGN_HLC_COUNTER_BITS) / 1000;
+    uint64_t since =
+        behind ? 0 : ((world->now_us - client->clock_us) << SGN_HLC_COUNTER_BITS) / 1000;
     return client->clock_stamp + since;
 }
 
@@ -229,13 +230,8 @@ static void choose(struct ord_world *world, struct ord_client *client)
     while (pick < 6 && dice >= mix[pick]) {
         pick++;
     }
-    static const enum ord_op_kind kinds[] = {ORD_OP_PUT,
-                                             ORD_OP_DEL,
-                                             ORD_OP_READ,
-                                             ORD_OP_READ,
-                                             ORD_OP_READ,
-                                             ORD_OP_LIST,
-                                             ORD_OP_LIST};
+    static const enum ord_op_kind kinds[] = {
+        ORD_OP_PUT, ORD_OP_DEL, ORD_OP_READ, ORD_OP_READ, ORD_OP_READ, ORD_OP_LIST, ORD_OP_LIST};
     static const uint8_t modes[] = {0,
                                     0,
                                     SGN_READ_STRONG,
@@ -267,8 +263,8 @@ static void begin(struct ord_world *world, struct ord_event *due)
     client->attempts = 0;
     client->key = (uint32_t)sgn_prng_below(&world->prng, world->options.keys);
     client->began_us = world->now_us;
-    client->patience_us = 1000 * (10 + sgn_prng_below(&world->prng,
-                                                      world->options.patience_ms_max));
+    client->patience_us =
+        1000 * (10 + sgn_prng_below(&world->prng, world->options.patience_ms_max));
     client->floor = world->oracle.keys[client->key].floor;
     client->passed = client->seen[client->key];
     for (uint32_t key = 0; key < world->options.keys; key++) {

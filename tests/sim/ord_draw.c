@@ -33,8 +33,8 @@ static void draw_shape(struct ord_options *o, struct sgn_prng *prng)
     o->ops = between(prng, 50, 220);
     o->think_us = 1 + between(prng, 0, 1) * between(prng, 100, 40000);
     o->value_bytes_max = sgn_prng_chance(prng, 100) ? 2000 : 40;
-    o->delay_us_max = sgn_prng_chance(prng, 500) ? between(prng, 500, 20000)
-                                                 : between(prng, 1000, 700000);
+    o->delay_us_max =
+        sgn_prng_chance(prng, 500) ? between(prng, 500, 20000) : between(prng, 1000, 700000);
     o->entries_max = sgn_prng_chance(prng, 200) ? between(prng, 2, 16) : 1024;
     o->mix = between(prng, 0, ORD_MIX_COUNT - 1);
     o->tombstone_ms = sgn_prng_chance(prng, 500) ? between(prng, 200, 3000) : 0;

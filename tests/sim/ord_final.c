@@ -82,11 +82,8 @@ static bool line_rests(const struct ord_world *world,
 }
 
 /* Tombstones are dropped one replica after the other (3.7), and hash trees do not count them. */
-static bool key_rests(const struct ord_world *world,
-                      const struct sgn_map *map,
-                      uint32_t key,
-                      char *why,
-                      size_t cap)
+static bool key_rests(
+    const struct ord_world *world, const struct sgn_map *map, uint32_t key, char *why, size_t cap)
 {
     const struct sgn_line *line = &map->lines[ord_key_partition(world, key)];
     struct sgn_bytes first = {0};

@@ -15,8 +15,8 @@ void ord_heard_before(struct ord_world *world,
                       struct ord_heard *heard)
 {
     struct sgn_engine *engine = world->nodes[node].engine;
-    *heard = (struct ord_heard){
-        .looks = msg->type == SGN_MSG_COMMITS && world->options.fault[ORD_pool_refuse] == 0};
+    *heard = (struct ord_heard){.looks = msg->type == SGN_MSG_COMMITS &&
+                                         world->options.fault[ORD_pool_refuse] == 0};
     struct sgn_cursor cursor = sgn_cursor_of(msg->items);
     struct sgn_bytes full;
     struct sgn_bytes value;
@@ -29,8 +29,7 @@ void ord_heard_before(struct ord_world *world,
         if (key == UINT32_MAX) {
             continue;
         }
-        const struct sgn_line *line =
-            &sgn_engine_map(engine)->lines[ord_key_partition(world, key)];
+        const struct sgn_line *line = &sgn_engine_map(engine)->lines[ord_key_partition(world, key)];
         uint32_t own = line->epoch;
         heard->ballot[key] = ballot;
         heard->old_epoch[key] = settled && epoch < own;
@@ -62,10 +61,11 @@ void ord_heard_after(struct ord_world *world, uint32_t node, const struct ord_he
         }
         if (heard->was_ready[key] && ready(engine, hash) &&
             sgn_ballot_compare(&promised, &heard->ballot[key]) < 0) {
-            ord_violation(&world->oracle,
-                          "3.6: node %u hears that key %u is chosen above its promise, and keeps it",
-                          world->nodes[node].id,
-                          key);
+            ord_violation(
+                &world->oracle,
+                "3.6: node %u hears that key %u is chosen above its promise, and keeps it",
+                world->nodes[node].id,
+                key);
         }
     }
 }

@@ -95,11 +95,8 @@ static struct ord_event *frame(struct ord_world *world,
 }
 
 /* A frame that arrives when all is over: ten minutes are longer than a run. */
-static void keep(struct ord_world *world,
-                 uint32_t from,
-                 uint32_t to,
-                 const struct sgn_msg *msg,
-                 bool is_answer)
+static void keep(
+    struct ord_world *world, uint32_t from, uint32_t to, const struct sgn_msg *msg, bool is_answer)
 {
     if (world->kept_count == world->kept_cap) {
         world->kept_cap = world->kept_cap == 0 ? 64 : world->kept_cap * 2;
@@ -123,8 +120,8 @@ void ord_net_release_kept(struct ord_world *world)
 {
     for (uint32_t i = 0; i < world->kept_count; i++) {
         struct ord_event *event = world->kept[i];
-        event->when = (struct sim_when){world->now_us + sgn_prng_below(&world->prng, 300000),
-                                        world->order++};
+        event->when =
+            (struct sim_when){world->now_us + sgn_prng_below(&world->prng, 300000), world->order++};
         sim_heap_push(&world->heap, &event->when);
     }
     world->kept_count = 0;

@@ -162,8 +162,8 @@ static void *pool_get(struct sgn_pool *pool, size_t bytes)
 {
     struct ord_pool *own = (struct ord_pool *)pool;
     struct ord_world *world = own->world;
-    bool refuse =
-        !world->healing && !own->starting && sgn_prng_chance(&world->prng, world->options.fault[ORD_pool_refuse]);
+    bool refuse = !world->healing && !own->starting &&
+                  sgn_prng_chance(&world->prng, world->options.fault[ORD_pool_refuse]);
     if (refuse || own->in_use + bytes > POOL_BYTES_MAX) {
         return NULL;
     }

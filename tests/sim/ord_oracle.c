@@ -254,7 +254,8 @@ void ord_oracle_verdict(struct ord_oracle *oracle,
         write->version = *version;
         ord_oracle_expose(oracle, write->key, version);
         const struct ord_fact *fact = fact_find(oracle, write->key, version);
-        bool wrong_rev = write->condition == SGN_IF_VERSION && version->rev != write->expect.rev + 1;
+        bool wrong_rev =
+            write->condition == SGN_IF_VERSION && version->rev != write->expect.rev + 1;
         if (verdict == ORD_APPLIED && !write->is_delete &&
             (fact == NULL || fact->write != number || wrong_rev)) {
             ord_violation(oracle,

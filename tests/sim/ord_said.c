@@ -46,7 +46,10 @@ static void ask_keep(struct ord_world *world, const struct ord_ask *ask)
     set[world->white.ask_next[index]++ % ORD_ASK_WAYS] = *ask;
 }
 
-void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, const struct sgn_msg *msg)
+void ord_white_asked(struct ord_world *world,
+                     uint32_t node,
+                     uint32_t from,
+                     const struct sgn_msg *msg)
 {
     struct ord_ask ask = {.node = node,
                           .from = from,
@@ -100,11 +103,12 @@ static void said_propose(struct ord_world *world,
         seats |= (nodes >> (line->seats[i].node - 1) & 1u) << i;
     }
     if (!sgn_line_quorum(line, seats)) {
-        ord_violation(&world->oracle,
-                      "3.1.3: node %u proposes for key %u without a majority's promises in epoch %u",
-                      world->nodes[node].id,
-                      key,
-                      msg->epoch);
+        ord_violation(
+            &world->oracle,
+            "3.1.3: node %u proposes for key %u without a majority's promises in epoch %u",
+            world->nodes[node].id,
+            key,
+            msg->epoch);
     }
 }
 
@@ -214,8 +218,7 @@ static bool seat_has(struct ord_world *world,
         &world->white, ord_key_partition(world, key), ord_white_map_held(world, node));
     if (sgn_ballot_is_zero(&held)) { /* 3.7: a tombstone that it has dropped? */
         const struct ord_ballot_seen *seen = ord_white_ballot(world, key, ballot);
-        if (seen->version.rev == 0 ||
-            ord_oracle_may_be_gone(&world->oracle, key, &seen->version)) {
+        if (seen->version.rev == 0 || ord_oracle_may_be_gone(&world->oracle, key, &seen->version)) {
             return true;
         }
     }
@@ -301,8 +304,8 @@ static void said_seed(struct ord_world *world,
             struct sgn_key_hash hash = {.hash = sgn_cursor_uint(&cursor, 8)};
             hash.keyed = sgn_cursor_uint(&cursor, 8);
             struct sgn_ballot mark = sgn_ballot_take(&cursor);
-            told |= ord_white_key_of_hash(world, &hash) == key &&
-                    sgn_ballot_compare(&mark, &held) >= 0;
+            told |=
+                ord_white_key_of_hash(world, &hash) == key && sgn_ballot_compare(&mark, &held) >= 0;
         }
         for (uint32_t i = 0; i < line->seat_count && !told; i++) {
             if (line->seats[i].state == SGN_SEAT_IN_SYNC &&
@@ -398,7 +401,10 @@ void ord_white_sent(struct ord_world *world, uint32_t node, uint32_t to, const s
 
 /* --- witnesses -------------------------------------------------------------------------------- */
 
-static bool find_ask(struct sgn_bytes items, uint32_t tag, uint8_t what, struct sgn_witness_ask *ask)
+static bool find_ask(struct sgn_bytes items,
+                     uint32_t tag,
+                     uint8_t what,
+                     struct sgn_witness_ask *ask)
 {
     struct sgn_cursor cursor = sgn_cursor_of(items);
     while (cursor.left > 0 && sgn_witness_ask_take(&cursor, ask)) {
@@ -432,8 +438,7 @@ void ord_white_told(struct ord_world *world,
     struct sgn_witness_tell tell;
     while (cursor.left > 0 && sgn_witness_tell_take(&cursor, &tell)) {
         struct sgn_witness_ask ask;
-        if (tell.status != SGN_WITNESS_OK ||
-            !find_ask(request->items, tell.tag, tell.what, &ask)) {
+        if (tell.status != SGN_WITNESS_OK || !find_ask(request->items, tell.tag, tell.what, &ask)) {
             continue;
         }
         if (tell.what == SGN_WITNESS_MARK) {

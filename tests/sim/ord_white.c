@@ -147,14 +147,18 @@ const struct sgn_line *ord_white_line(const struct ord_white *white,
     return found;
 }
 
-static void line_tell(const struct ord_world *world, uint32_t partition, const struct sgn_line *line)
+static void line_tell(const struct ord_world *world,
+                      uint32_t partition,
+                      const struct sgn_line *line)
 {
     static const char *const states[] = {"", "~", "-"}; /* in_sync, catching up, out */
     char text[160];
     int used = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
         const struct sgn_seat *seat = &line->seats[i];
-        const char *set = seat->sets == SGN_SET_OLD ? "old " : seat->sets == SGN_SET_NEW ? "new " : "";
+        const char *set = seat->sets == SGN_SET_OLD   ? "old "
+                          : seat->sets == SGN_SET_NEW ? "new "
+                                                      : "";
         used += snprintf(text + used,
                          sizeof(text) - (size_t)used,
                          " %s%s%u",
@@ -181,8 +185,7 @@ static void line_note(struct ord_world *world, uint32_t partition, const struct 
     uint32_t count = white->line_count[partition];
     if ((count & (count - 1)) == 0) {
         uint32_t cap = count == 0 ? 1 : count * 2;
-        white->lines[partition] =
-            realloc(white->lines[partition], cap * sizeof(struct sgn_line));
+        white->lines[partition] = realloc(white->lines[partition], cap * sizeof(struct sgn_line));
         SGN_ASSERT(white->lines[partition] != NULL);
     }
     white->lines[partition][count] = *line;
@@ -197,7 +200,8 @@ void ord_white_map(struct ord_world *world, uint32_t node)
     struct ord_white *white = &world->white;
     const struct sgn_map *map = sgn_engine_map(world->nodes[node].engine);
     static uint8_t room[1u << 16];
-    if (map->version >= ORD_VERSIONS_MAX || sgn_map_bytes_max(map->partition_count) > sizeof(room)) {
+    if (map->version >= ORD_VERSIONS_MAX ||
+        sgn_map_bytes_max(map->partition_count) > sizeof(room)) {
         return;
     }
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));
@@ -211,8 +215,7 @@ void ord_white_map(struct ord_world *world, uint32_t node)
         return;
     }
     *known = digest;
-    white->map_highest =
-        map->version > white->map_highest ? map->version : white->map_highest;
+    white->map_highest = map->version > white->map_highest ? map->version : white->map_highest;
     for (uint32_t p = 0; p < map->partition_count; p++) {
         line_note(world, p, &map->lines[p]);
     }
@@ -240,8 +243,8 @@ uint32_t ord_white_key_of_hash(const struct ord_world *world, const struct sgn_k
 
 uint32_t ord_white_map_held(const struct ord_world *world, uint32_t node)
 {
-    const struct sim_entry *entry = sim_disk_find(
-        &world->nodes[node].disk, SGN_FAMILY_META, sgn_bytes_str("map"));
+    const struct sim_entry *entry =
+        sim_disk_find(&world->nodes[node].disk, SGN_FAMILY_META, sgn_bytes_str("map"));
     uint32_t version =
         entry == NULL ? 0 : sgn_map_version_of(sgn_bytes_of(entry->value, entry->value_bytes));
     return version == 0 ? 1 : version;
@@ -285,9 +288,8 @@ void ord_white_durable(struct ord_world *world,
                 node + 1,
                 (int)write->key.count,
                 (const char *)write->key.ptr,
-                write->value.count == 8
-                    ? (unsigned long long)sgn_get_uint(write->value.ptr, 8)
-                    : 0ULL);
+                write->value.count == 8 ? (unsigned long long)sgn_get_uint(write->value.ptr, 8)
+                                        : 0ULL);
     }
     uint32_t key = write->family == SGN_FAMILY_DATA ? ord_key_number(write->key) : UINT32_MAX;
     if (key == UINT32_MAX || write->is_delete || write->value.count < 8) {
@@ -341,8 +343,7 @@ static bool fence_passed(const struct ord_world *world,
         uint32_t process = ord_process(world, fence->group[i].id);
         const struct ord_witness *witness = &world->fleet[process - ORD_NODES_MAX];
         struct sgn_witness_counts counts = {0};
-        if (process != UINT32_MAX && witness->up &&
-            witness->boot == fence->group[i].incarnation) {
+        if (process != UINT32_MAX && witness->up && witness->boot == fence->group[i].incarnation) {
             sgn_witness_counts(witness->core, &counts);
         } else {
             counts.version = UINT32_MAX;

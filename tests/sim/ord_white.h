@@ -37,12 +37,12 @@ struct ord_ballot_seen {
     uint32_t key;
     struct sgn_ballot ballot;
     struct sgn_version version;
-    uint64_t digest; /* Of the record's bytes; 0: only marked so far. */
+    uint64_t digest;                             /* Of the record's bytes; 0: only marked so far. */
     struct sgn_version ops[SGN_ORDERED_OPS_MAX]; /* Versions below it that its ops name. */
     uint32_t op_count;
     struct ord_votes *votes;
     uint32_t vote_count, vote_cap;
-    uint32_t chain;    /* Next of the same hash slot, + 1. */
+    uint32_t chain;       /* Next of the same hash slot, + 1. */
     uint32_t next_of_key; /* + 1 */
 };
 
@@ -66,7 +66,7 @@ struct ord_white {
     struct ord_ask asks[ORD_ASK_SETS][ORD_ASK_WAYS];
     uint8_t ask_next[ORD_ASK_SETS];
     struct ord_promise promised[8][8]; /* [node][key] */
-    struct sgn_line *lines[32];       /* Per partition, rising epochs. */
+    struct sgn_line *lines[32];        /* Per partition, rising epochs. */
     uint32_t line_count[32];
     uint64_t map_digest[ORD_VERSIONS_MAX];
     uint32_t map_highest;
@@ -113,7 +113,10 @@ void ord_white_exposed(struct ord_world *world,
 /* ord_said.c: `node` sends a message to a peer or witness, or answers one. */
 void ord_white_sent(struct ord_world *world, uint32_t node, uint32_t to, const struct sgn_msg *msg);
 /* `node` is about to handle a peer's request. */
-void ord_white_asked(struct ord_world *world, uint32_t node, uint32_t from, const struct sgn_msg *msg);
+void ord_white_asked(struct ord_world *world,
+                     uint32_t node,
+                     uint32_t from,
+                     const struct sgn_msg *msg);
 /* A witness has answered a batch. */
 void ord_white_told(struct ord_world *world,
                     uint32_t slot,

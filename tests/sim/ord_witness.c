@@ -19,8 +19,8 @@ void ord_witness_start(struct ord_world *world, uint32_t slot)
     }
     witness->boot++; /* Its incarnation. */
     witness->up = true;
-    witness->memory = calloc(
-        1, sgn_witness_bytes(world->ring.partition_count, world->options.entries_max) + 16);
+    witness->memory =
+        calloc(1, sgn_witness_bytes(world->ring.partition_count, world->options.entries_max) + 16);
     SGN_ASSERT(witness->memory != NULL);
     struct sgn_witness_options options = {.id = witness->id,
                                           .incarnation = witness->boot,

@@ -72,8 +72,7 @@ static bool waits(struct ord_world *world, struct ord_event *event)
     if (!event->held || world->nodes[event->to].paused_until_us <= world->now_us) {
         return false;
     }
-    event->when =
-        (struct sim_when){world->nodes[event->to].paused_until_us, world->order++};
+    event->when = (struct sim_when){world->nodes[event->to].paused_until_us, world->order++};
     sim_heap_push(&world->heap, &event->when);
     return true;
 }

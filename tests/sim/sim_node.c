@@ -320,8 +320,7 @@ void sim_feed(struct sim_world *world, uint32_t index, struct sgn_event *event)
     if (node->up && node->boot == boot && !node->flush_scheduled &&
         sgn_engine_wants_flush(node->engine)) {
         node->flush_scheduled = true;
-        struct sim_event *due =
-            sim_schedule(world, 10 + sgn_prng_below(&world->prng, 90), flush);
+        struct sim_event *due = sim_schedule(world, 10 + sgn_prng_below(&world->prng, 90), flush);
         due->node = index;
         due->node_boot = boot;
     }
@@ -346,7 +345,8 @@ static void *pool_get(struct sgn_pool *pool, size_t bytes)
 {
     struct sim_pool *own = (struct sim_pool *)pool;
     struct sim_world *world = own->world;
-    bool refuse = !world->healing && !own->starting && sgn_prng_chance(&world->prng, world->options.pool_refuse_pm);
+    bool refuse = !world->healing && !own->starting &&
+                  sgn_prng_chance(&world->prng, world->options.pool_refuse_pm);
     if (refuse || own->in_use + bytes > POOL_BYTES_MAX) {
         return NULL;
     }

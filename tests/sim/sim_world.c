@@ -74,8 +74,10 @@ static void world_begin(struct sim_world *world)
     free(buckets);
     for (uint32_t i = 0; i < o->nodes; i++) {
         struct sim_node *node = &world->nodes[i];
-        sim_disk_put(
-            &node->disk, SGN_FAMILY_META, sgn_bytes_str("buckets/" SIM_BUCKET), sgn_sink_bytes(&sink));
+        sim_disk_put(&node->disk,
+                     SGN_FAMILY_META,
+                     sgn_bytes_str("buckets/" SIM_BUCKET),
+                     sgn_sink_bytes(&sink));
         node->skew_ms = (int64_t)sgn_prng_below(&world->prng, 2 * (uint64_t)o->skew_ms_max + 1) -
                         (int64_t)o->skew_ms_max;
         sim_node_start(world, i);

@@ -125,7 +125,8 @@ Test(sim_oracle, sees_forks_and_double_effects)
     cr_expect(saw("took effect twice"));
     ord_oracle_expose(oracle, 0, &late);
     cr_expect(saw("forks"));
-    ord_oracle_propose(oracle, 0, &(struct sgn_version){.rev = 9, .origin = {.hlc = 90}}, 77, false);
+    ord_oracle_propose(
+        oracle, 0, &(struct sgn_version){.rev = 9, .origin = {.hlc = 90}}, 77, false);
     cr_expect(saw("no request explains"));
 }
 
