@@ -6,10 +6,10 @@
 #include "ring/core/witness_state.h"
 #include "tests/sim/ord.h"
 
-static bool holds(const struct ord_world *world,
-                  uint32_t node,
-                  uint32_t key,
-                  const struct sgn_version *floor)
+bool ord_white_holds(const struct ord_world *world,
+                     uint32_t node,
+                     uint32_t key,
+                     const struct sgn_version *floor)
 {
     struct sgn_bytes bytes = {0};
     struct sgn_ordered record;
@@ -18,6 +18,30 @@ static bool holds(const struct ord_world *world,
         return ord_oracle_may_be_gone(&world->oracle, key, floor); /* 3.7 */
     }
     return ord_version_compare(&record.version, floor) >= 0;
+}
+
+void ord_white_carried(struct ord_world *world, uint32_t partition, const struct sgn_line *line)
+{
+    for (uint32_t key = 0; key < world->options.keys && !line->joint; key++) {
+        const struct sgn_version *floor = &world->oracle.keys[key].floor;
+        uint32_t holders = 0;
+        if (ord_key_partition(world, key) != partition || floor->rev == 0) {
+            continue;
+        }
+        for (uint32_t i = 0; i < line->seat_count; i++) {
+            uint32_t node = line->seats[i].node - 1;
+            bool has =
+                ord_white_holds(world, node, key, floor) || ord_white_rotten(world, node, key);
+            holders |= (has ? UINT32_C(1) : 0) << i;
+        }
+        if (!sgn_line_quorum(line, holders)) {
+            ord_violation(&world->oracle,
+                          "6.1, 6.2: epoch %u begins and no majority of it holds key %u rev %llu",
+                          line->epoch,
+                          key,
+                          (unsigned long long)floor->rev);
+        }
+    }
 }
 
 /* Active in the epoch, by its own state, and without a mark that would stop the read. */
@@ -64,7 +88,7 @@ static void check_epoch(struct ord_world *world,
         const struct ord_node *at = &world->nodes[node];
         if (line->seats[i].state == SGN_SEAT_IN_SYNC && at->up &&
             sgn_engine_map(at->engine)->lines[partition].epoch == line->epoch &&
-            !ord_white_rotten(world, node, key) && !holds(world, node, key, floor)) {
+            !ord_white_rotten(world, node, key) && !ord_white_holds(world, node, key, floor)) {
             ord_violation(&world->oracle,
                           "4, 5.2: %s, key %u: node %u may serve what is older than rev %llu, "
                           "for f+1 witnesses of epoch %u would clear it",

@@ -54,12 +54,14 @@ void ord_heard_after(struct ord_world *world, uint32_t node, const struct ord_he
                           world->nodes[node].id,
                           key);
         }
+        /* Where clocks are wrong a ballot from too far ahead is refused, and may be (2). */
         const struct sgn_cell *cell = sgn_cell_find(engine, hash);
         struct sgn_ballot promised = {.hlc = 0};
         if (cell != NULL) {
             promised = sgn_cell_promised(engine, cell);
         }
         if (heard->was_ready[key] && ready(engine, hash) &&
+            world->options.fault[ORD_skew_ms] == 0 && world->options.fault[ORD_clock_jump] == 0 &&
             sgn_ballot_compare(&promised, &heard->ballot[key]) < 0) {
             ord_violation(
                 &world->oracle,

@@ -190,6 +190,7 @@ static void line_note(struct ord_world *world, uint32_t partition, const struct 
     }
     white->lines[partition][count] = *line;
     white->line_count[partition]++;
+    ord_white_carried(world, partition, line);
     if (world->options.verbose > 1) {
         line_tell(world, partition, line);
     }

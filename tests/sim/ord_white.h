@@ -141,6 +141,12 @@ void ord_heard_start(struct ord_world *world, uint32_t node);
 /* ord_barrier.c: 4, 5.2 and 6.3 together: in no epoch could f+1 active witnesses that know nothing of
  * the newest exposed version of the key clear a read of an in_sync replica that does not hold it. */
 void ord_white_barrier(struct ord_world *world, uint32_t key, const char *when);
+bool ord_white_holds(const struct ord_world *world,
+                     uint32_t node,
+                     uint32_t key,
+                     const struct sgn_version *floor);
+/* 6.1, 6.2: a new epoch of one set begins: a majority of it holds what was exposed. */
+void ord_white_carried(struct ord_world *world, uint32_t partition, const struct sgn_line *line);
 void ord_white_barriers(struct ord_world *world, const char *when); /* Of every key. */
 
 #endif
