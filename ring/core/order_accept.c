@@ -416,7 +416,10 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
     bool in_sync = seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC;
     if (type == SGN_MSG_REPL_PUT && op->token != 0 && !in_sync && op->u.cell.epoch != line->epoch) {
         /* 3.7: one sent long ago may hold what was deleted and forgotten since, and only an in_sync
-         * seat knows the floor. */
+         * seat knows the floor. That it was chosen is true all the same (3.6). */
+        if (!SGN_MUTANT(27)) {
+            sgn_cell_promise(cell, &op->u.cell.ballot);
+        }
         sgn_accept_end(engine, op, SGN_ERR_STALE);
         return;
     }
