@@ -428,6 +428,13 @@ static bool round_overtaken(struct sgn_engine *engine, struct sgn_op *op)
     return true;
 }
 
+/* A large record takes its time to every disk: beginning anew would only write it once more. */
+static uint64_t round_patience_ms(const struct sgn_op *op)
+{
+    size_t bytes = op->result != NULL ? sgn_cell_bytes(op->result).count : op->value.count;
+    return SGN_ROUND_MS + bytes / SGN_ROUND_BYTES_A_MS;
+}
+
 void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_round *round = &op->u.round;
@@ -445,7 +452,7 @@ void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
     } else if (at_work && round_overtaken(engine, op)) {
         engine->counts.rounds_stale++;
         sgn_round_again(engine, op, true);
-    } else if (at_work && waited >= SGN_ROUND_MS) {
+    } else if (at_work && waited >= round_patience_ms(op)) {
         sgn_round_again(engine, op, false);
     } else if (round->phase == SGN_ROUND_ACCEPT) {
         sgn_round_look(engine, op); /* A fence may have been passed meanwhile. */

@@ -29,6 +29,7 @@
 #define SGN_CEILING_AHEAD_MS   1000u  /* 3.4 */
 #define SGN_CEILING_LEFT_MS    500u   /* Raised when less than this is left. */
 #define SGN_ROUND_MS           300u   /* A round without a quorum for that long begins anew. */
+#define SGN_ROUND_BYTES_A_MS   8192u  /* And this much longer for what it carries. */
 #define SGN_BACKOFF_MS_MAX     160u   /* 3.6: duelling coordinators part. */
 #define SGN_PENDING_WAIT_MS    20u    /* A read waits so long for a commit on its way. */
 #define SGN_CHECK_MS           60u    /* Witnesses silent for that long: the slow path. */
