@@ -116,11 +116,10 @@ Test(msg_codec, golden_get)
 {
     /* GET bucket "b", key "k", a = 1, n = 300, flags = 1; the CRC was computed by another
      * program. */
-    static const uint8_t GOLDEN[] = {'S',  'g',  1,    2,    0,    0,    0,    0,    5,
-                                     0,    0,    0,    6,    0,    0,    0,    13,   0,
-                                     0,    0,    0xc5, 0x4e, 0x3f, 0x34, 0x96, 0xa1, 'b',
-                                     0xc4, 0x01, 'k',  0x01, 0xcd, 0x01, 0x2c, 0x01, 0xc4,
-                                     0x00};
+    static const uint8_t GOLDEN[] = {'S',  'g',  1,    2,    0,    0,    0,   0,    5,    0,
+                                     0,    0,    6,    0,    0,    0,    13,  0,    0,    0,
+                                     0xc5, 0x4e, 0x3f, 0x34, 0x96, 0xa1, 'b', 0xc4, 0x01, 'k',
+                                     0x01, 0xcd, 0x01, 0x2c, 0x01, 0xc4, 0x00};
     struct sgn_msg msg = {.type = SGN_MSG_GET,
                           .request = 5,
                           .epoch = 6,
