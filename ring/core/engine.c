@@ -27,18 +27,13 @@ static void *place(uint8_t **at, size_t bytes)
 
 static void engine_init_tables(struct sgn_engine *engine)
 {
-    for (uint32_t i = 0; i < SGN_OPS_MAX; i++) {
-        uint16_t next = i + 1 < SGN_OPS_MAX ? (uint16_t)(i + 1) : SGN_NONE;
-        engine->ops[i].next_free = next;
-        engine->locks[i].chain = next;
-    }
-    engine->op_free_head = 0;
-    engine->op_free_tail = SGN_OPS_MAX - 1;
+    /* Slots are taken as they lie until all were used: pages never touched cost nothing. */
+    engine->op_free_head = engine->op_free_tail = SGN_NONE;
     engine->op_free_count = SGN_OPS_MAX;
     for (uint32_t i = 0; i < SGN_LOCK_HEADS; i++) {
         engine->lock_heads[i] = SGN_NONE;
     }
-    engine->lock_free_head = 0;
+    engine->lock_free_head = SGN_NONE;
     engine->ready_head = engine->ready_tail = SGN_NONE;
     engine->tree_round = SGN_NONE;
     engine->sweep_next = SGN_OPS_MAX;
@@ -411,7 +406,7 @@ void sgn_engine_step(struct sgn_engine *engine,
 
 void sgn_engine_clear(struct sgn_engine *engine)
 {
-    for (uint32_t i = 0; i < SGN_OPS_MAX; i++) {
+    for (uint32_t i = 0; i < engine->op_high; i++) {
         if (engine->ops[i].kind != SGN_OP_FREE) {
             engine->ops[i].write.waiting = false;
             sgn_op_free(engine, &engine->ops[i]);

@@ -212,11 +212,12 @@ struct sgn_op *sgn_op_acquire(struct sgn_engine *engine,
     if (engine->op_free_count <= kept) {
         return NULL;
     }
-    uint16_t index = engine->op_free_head;
+    bool fresh = engine->op_high < SGN_OPS_MAX;
+    uint16_t index = fresh ? (uint16_t)engine->op_high++ : engine->op_free_head;
     struct sgn_op *op = &engine->ops[index];
-    engine->op_free_head = op->next_free;
-    if (engine->op_free_head == SGN_NONE) {
-        engine->op_free_tail = SGN_NONE;
+    if (!fresh) {
+        engine->op_free_head = op->next_free;
+        engine->op_free_tail = op->next_free == SGN_NONE ? SGN_NONE : engine->op_free_tail;
     }
     engine->op_free_count--;
     /* First in, first out: a slot's number comes back as late as it can. */

@@ -49,10 +49,11 @@ static struct sgn_lock *lock_find(struct sgn_engine *engine,
 static struct sgn_lock *lock_make(struct sgn_engine *engine, uint64_t hash, uint32_t space)
 {
     /* As many locks as ops, and each lock has an op of its own: one is free. */
-    uint16_t index = engine->lock_free_head;
-    SGN_ASSERT(index != SGN_NONE);
+    bool fresh = engine->lock_free_head == SGN_NONE;
+    uint16_t index = fresh ? (uint16_t)engine->lock_high++ : engine->lock_free_head;
+    SGN_ASSERT(index < SGN_OPS_MAX);
     struct sgn_lock *lock = &engine->locks[index];
-    engine->lock_free_head = lock->chain;
+    engine->lock_free_head = fresh ? SGN_NONE : lock->chain;
     uint32_t generation = lock->generation + 1;
     uint16_t *head = lock_bucket(engine, hash);
     *lock = (struct sgn_lock){
@@ -458,7 +459,7 @@ void sgn_locks_pump(struct sgn_engine *engine)
 
 void sgn_locks_clear(struct sgn_engine *engine)
 {
-    for (uint32_t i = 0; i < SGN_OPS_MAX; i++) {
+    for (uint32_t i = 0; i < engine->lock_high; i++) {
         sgn_buf_drop(engine, &engine->locks[i].record);
         sgn_buf_drop(engine, &engine->locks[i].after);
     }

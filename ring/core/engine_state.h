@@ -377,6 +377,7 @@ struct sgn_engine {
     struct sgn_op *ops;
     uint64_t op_used[SGN_OPS_MAX / 64];
     uint16_t op_free_head, op_free_tail;
+    uint32_t op_high, lock_high; /* Slots above were never used. */
     uint32_t op_free_count;
     uint32_t sweep_next; /* Ops below this were looked at in the running sweep. */
 

@@ -99,6 +99,9 @@ void sgn_accept_commit(struct sgn_engine *engine,
     if (sgn_own_seat(engine, line) < 0 || !sgn_ballot_readable(engine, ballot)) {
         return;
     }
+    if (cell != NULL && !SGN_MUTANT(27)) {
+        sgn_cell_promise(cell, ballot); /* 3.6, also where there is no room for the rest. */
+    }
     struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_PEER);
     if (op == NULL) {
         return; /* A pending is taken up later (3.6). */
