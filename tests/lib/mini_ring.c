@@ -71,87 +71,6 @@ static void queue_push(struct mini_ring *ring,
     ring->queue_last = item;
 }
 
-static int entry_order(const struct mini_entry *entry, enum sgn_family family, struct sgn_bytes key)
-{
-    return entry->family != family
-               ? (entry->family < family ? -1 : 1)
-               : sgn_bytes_compare(sgn_bytes_of(entry->key, entry->key_count), key);
-}
-
-static uint32_t entry_place(struct mini_node *node, enum sgn_family family, struct sgn_bytes key)
-{
-    uint32_t i = 0;
-    while (i < node->entry_count && entry_order(&node->entries[i], family, key) < 0) {
-        i++;
-    }
-    return i;
-}
-
-struct mini_entry *mini_find(struct mini_node *node,
-                             enum sgn_family family,
-                             const void *key,
-                             size_t key_count)
-{
-    struct sgn_bytes bytes = sgn_bytes_of(key, key_count);
-    uint32_t i = entry_place(node, family, bytes);
-    return i < node->entry_count && entry_order(&node->entries[i], family, bytes) == 0
-               ? &node->entries[i]
-               : NULL;
-}
-
-uint32_t mini_count(const struct mini_node *node, enum sgn_family family)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < node->entry_count; i++) {
-        count += node->entries[i].family == family;
-    }
-    return count;
-}
-
-static void entry_free(struct mini_entry *entry)
-{
-    free(entry->key);
-    free(entry->value);
-}
-
-static void entry_delete(struct mini_node *node, enum sgn_family family, struct sgn_bytes key)
-{
-    struct mini_entry *entry = mini_find(node, family, key.ptr, key.count);
-    if (entry != NULL) {
-        entry_free(entry);
-        size_t behind = (size_t)(node->entries + node->entry_count - (entry + 1));
-        memmove(entry, entry + 1, behind * sizeof(*entry));
-        node->entry_count--;
-    }
-}
-
-void mini_write(struct mini_node *node,
-                enum sgn_family family,
-                const void *key,
-                size_t key_count,
-                const void *value,
-                size_t value_count)
-{
-    struct sgn_bytes bytes = sgn_bytes_of(key, key_count);
-    struct mini_entry entry = {
-        .family = family, .key_count = key_count, .value_count = value_count};
-    entry.key = malloc(key_count + 1); /* Copied first: the bytes may be the old entry's. */
-    entry.value = malloc(value_count + 1);
-    memcpy(entry.key, key, key_count);
-    if (value_count > 0) {
-        memcpy(entry.value, value, value_count);
-    }
-    bytes.ptr = entry.key;
-    entry_delete(node, family, bytes);
-    SGN_ASSERT(node->entry_count < MINI_ENTRIES_MAX);
-    uint32_t i = entry_place(node, family, bytes);
-    memmove(&node->entries[i + 1],
-            &node->entries[i],
-            (node->entry_count - i) * sizeof(node->entries[0]));
-    node->entries[i] = entry;
-    node->entry_count++;
-}
-
 static void fx_load(struct mini_ring *ring, struct mini_node *node, const struct sgn_effect *fx)
 {
     struct mini_entry *entry = mini_find(node, fx->family, fx->key.ptr, fx->key.count);
@@ -179,7 +98,7 @@ static void fx_store(struct mini_ring *ring, struct mini_node *node, const struc
     for (uint32_t i = 0; i < fx->write_count && node->store_err == SGN_OK; i++) {
         const struct sgn_store_write *write = &fx->writes[i];
         if (write->is_delete) {
-            entry_delete(node, write->family, write->key);
+            mini_delete(node, write->family, write->key);
         } else {
             mini_write(node,
                        write->family,
@@ -543,7 +462,7 @@ void mini_clear(struct mini_ring *ring)
             node->up = false;
         }
         for (uint32_t j = 0; j < node->entry_count; j++) {
-            entry_free(&node->entries[j]);
+            mini_entry_free(&node->entries[j]);
         }
     }
     mini_run(ring);

@@ -1,9 +1,11 @@
-/* tests/sim/ord.h - a ring with an ordered bucket and a witness fleet in one process, from one seed.
+/* tests/sim/ord.h - a ring with an ordered bucket and a witness fleet in one process, from one
+ * seed.
  *
- * The same idea as sim.h, for protocol.md 3 to 6: the engines and witnesses of ring/core as compiled
- * for the daemons, with network, disks, clocks and crashes made here. A run: faults and clients
- * together; then all is healed and the ring must come to rest; then the frames that were kept back
- * arrive, minutes late, and it must still be right; then every promise is looked at once more.
+ * The same idea as sim.h, for protocol.md 3 to 6: the engines and witnesses of ring/core as
+ * compiled for the daemons, with network, disks, clocks and crashes made here. A run: faults and
+ * clients together; then all is healed and the ring must come to rest; then the frames that were
+ * kept back arrive, minutes late, and it must still be right; then every promise is looked at once
+ * more.
  *
  * Who watches: ord_oracle.c what clients are told, ord_white.c what nodes tell each other and have
  * on disk, bench/linear.c the whole history. */
@@ -25,8 +27,8 @@
 #define ORD_CLIENTS_MAX    8u
 #define ORD_PARTITIONS_MAX 32u
 
-/* Faults: name, strength at most. The unit is per mille of messages, steps or fault turns unless the
- * name says otherwise. */
+/* Faults: name, strength at most. The unit is per mille of messages, steps or fault turns unless
+ * the name says otherwise. */
 #define ORD_FAULTS(X)                                                                              \
     X(loss, 100)                                                                                   \
     X(duplicate, 200)                                                                              \

@@ -1,8 +1,9 @@
 /* tests/sim/ord_barrier.c - could anyone be told that an old record is the newest?
  *
- * 5.2 lets an in_sync replica of epoch e serve when f+1 active witnesses of e know of no newer mark.
- * So for every epoch that some replica is still in: if f+1 of its active witnesses have no mark at or
- * above the newest exposed version, every in_sync replica still in that epoch must hold it. */
+ * 5.2 lets an in_sync replica of epoch e serve when f+1 active witnesses of e know of no newer
+ * mark. So for every epoch that some replica is still in: if f+1 of its active witnesses have no
+ * mark at or above the newest exposed version, every in_sync replica still in that epoch must hold
+ * it. */
 #include "ring/core/witness_state.h"
 #include "tests/sim/ord.h"
 

@@ -1,5 +1,5 @@
-/* tests/sim/ord_client.c - clients of the ordered bucket: one operation at a time each, on a few hot
- * keys; retries through other nodes with the same id and stamp. */
+/* tests/sim/ord_client.c - clients of the ordered bucket: one operation at a time each, on a few
+ * hot keys; retries through other nodes with the same id and stamp. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -297,7 +297,8 @@ static void begin(struct ord_world *world, struct ord_event *due)
     ord_client_send(world, due->to);
 }
 
-/* --- the end of an attempt, and of an operation ------------------------------------------------ */
+/* --- the end of an attempt, and of an operation ------------------------------------------------
+ * */
 
 static void send_again(struct ord_world *world, struct ord_event *due)
 {

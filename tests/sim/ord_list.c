@@ -1,6 +1,6 @@
-/* tests/sim/ord_list.c - pages of lists (protocol.md 10). A strong page shows every key of its range
- * whose put was exposed before it was asked for, unless a delete may have followed, and none whose
- * delete was, unless a put may have. */
+/* tests/sim/ord_list.c - pages of lists (protocol.md 10). A strong page shows every key of its
+ * range whose put was exposed before it was asked for, unless a delete may have followed, and none
+ * whose delete was, unless a put may have. */
 #include "ring/core/check.h"
 #include "ring/core/items.h"
 #include "tests/sim/ord.h"

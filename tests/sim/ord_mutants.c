@@ -256,8 +256,8 @@ void ord_mutant_shape(struct ord_options *o,
 int sgn_mutant;
 
 /* One seed; what goes wrong is told in one line. An assertion that fails ends the process. A seed
- * that fails with all rules kept too says nothing about the mutant, and none of these rules is about
- * coming to rest. */
+ * that fails with all rules kept too says nothing about the mutant, and none of these rules is
+ * about coming to rest. */
 static bool survives(int number, uint64_t seed, char *report, size_t cap)
 {
     struct ord_options options;

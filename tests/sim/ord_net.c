@@ -151,8 +151,8 @@ void ord_transmit(
         return;
     }
     /* A connection delivers once. Doubling stands for what the ring itself sends twice, and late
-     * copies for what a connection that was given up still brings. A client's request that is passed
-     * on is not among that: its two answers would be two outcomes of one attempt. */
+     * copies for what a connection that was given up still brings. A client's request that is
+     * passed on is not among that: its two answers would be two outcomes of one attempt. */
     bool once = !is_answer && (msg->type == SGN_MSG_PUT || msg->type == SGN_MSG_DEL);
     bool one_way = sgn_msg_is_one_way(msg->type) && to < ORD_NODES_MAX;
     if (!once && sgn_prng_chance(prng, o->fault[ORD_duplicate])) {

@@ -84,8 +84,8 @@ void ord_white_asked(struct ord_world *world,
     ask_keep(world, &ask);
 }
 
-/* 3.1.3: a classic round proposes with the promises of a majority of the epoch it proposes in; its own
- * is not sent to anyone. A chained one stands on the ballot before it (3.2). */
+/* 3.1.3: a classic round proposes with the promises of a majority of the epoch it proposes in; its
+ * own is not sent to anyone. A chained one stands on the ballot before it (3.2). */
 static void said_propose(struct ord_world *world,
                          uint32_t node,
                          uint32_t key,

@@ -8,7 +8,8 @@
  *   no promise taken back     3.1.2, 3.4, 3.6: also across restarts
  *   quorum before exposed     3.1.6: a majority accepted, and f+1 marked, all in one epoch
  *   fence before exposed      6.3
- *   settled means everywhere  3.1.7, 2: on every in_sync seat of the epoch; and what a replica leaves
+ *   settled means everywhere  3.1.7, 2: on every in_sync seat of the epoch; and what a replica
+ * leaves
  *                             out of a seed is settled
  *   one map of a version      6.4 */
 #ifndef SGN_TESTS_ORD_WHITE_H
@@ -138,8 +139,9 @@ void ord_heard_after(struct ord_world *world, uint32_t node, const struct ord_he
 /* A node has read its disk: what is above the watermark counts as pending (2, 3.6). */
 void ord_heard_start(struct ord_world *world, uint32_t node);
 
-/* ord_barrier.c: 4, 5.2 and 6.3 together: in no epoch could f+1 active witnesses that know nothing of
- * the newest exposed version of the key clear a read of an in_sync replica that does not hold it. */
+/* ord_barrier.c: 4, 5.2 and 6.3 together: in no epoch could f+1 active witnesses that know nothing
+ * of the newest exposed version of the key clear a read of an in_sync replica that does not hold
+ * it. */
 void ord_white_barrier(struct ord_world *world, uint32_t key, const char *when);
 bool ord_white_holds(const struct ord_world *world,
                      uint32_t node,

@@ -17,8 +17,8 @@ bool order_reads(uint32_t node, const char *key, enum sgn_read_mode mode, const 
 const char *order_list(uint32_t node, const char *prefix, enum sgn_read_mode mode, uint32_t limit);
 /* Hands a request over and lets no time pass; true if it was answered. */
 bool order_at_once(uint32_t node, struct sgn_msg msg);
-/* A write that the node began and nobody finished: accepted by the others, and whether it was exposed
- * nobody knows. The node is down then. */
+/* A write that the node began and nobody finished: accepted by the others, and whether it was
+ * exposed nobody knows. The node is down then. */
 void order_leave_pending(uint32_t node, const char *key, const char *value);
 /* State of a node's seats as one node has it: true if all of them are so. */
 bool order_seats(uint32_t as_told_by, uint32_t node, int state);

@@ -308,8 +308,8 @@ Test(map, a_partition_moves_by_joint_epochs)
     cr_assert(!sgn_map_seat_state(&map, 1, 3, SGN_SEAT_OUT)); /* 3 and 4 are the old majority. */
 }
 
-/* protocol-check H7 and C15: A, B, C to A alone. A is listed in_sync, but what B and C have chosen and
- * not settled it may lack: it must catch up inside the move. */
+/* protocol-check H7 and C15: A, B, C to A alone. A is listed in_sync, but what B and C have chosen
+ * and not settled it may lack: it must catch up inside the move. */
 Test(map, who_stays_in_a_shrinking_set_catches_up)
 {
     map_new(8, 5, 3);
@@ -341,9 +341,9 @@ Test(map, who_stays_in_a_shrinking_set_catches_up)
 }
 
 /* What a partition's nodes hold while it moves at random, against the one thing that matters: no
- * quorum of any epoch may lack a chosen record. The walk takes from the rules as much as they allow:
- * a catch-up brings only what was chosen in epochs before the one that listed the seat, from any
- * majority; who leaves wipes. */
+ * quorum of any epoch may lack a chosen record. The walk takes from the rules as much as they
+ * allow: a catch-up brings only what was chosen in epochs before the one that listed the seat,
+ * from any majority; who leaves wipes. */
 struct walk {
     struct sgn_prng prng;
     uint32_t holders[VALUES]; /* Bit n: node n. */
