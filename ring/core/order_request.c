@@ -300,8 +300,9 @@ static bool serves(struct sgn_engine *engine, const struct sgn_msg *msg, uint32_
         return msg->forwarded || sgn_line_preferred(line, node_alive, engine) == seat ||
                sgn_line_preferred(line, node_alive, engine) < 0;
     }
-    return msg->a == SGN_READ_EVENTUAL || msg->forwarded ||
-           line->seats[seat].state == SGN_SEAT_IN_SYNC || SGN_MUTANT(15);
+    /* One that catches up may lack much: it answers an eventual read only when no other can. */
+    return msg->forwarded || line->seats[seat].state == SGN_SEAT_IN_SYNC || SGN_MUTANT(15) ||
+           (msg->a == SGN_READ_EVENTUAL && sgn_line_preferred(line, node_alive, engine) < 0);
 }
 
 void sgn_order_request(struct sgn_engine *engine, const struct sgn_event *event)
