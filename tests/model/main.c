@@ -1,5 +1,5 @@
-/* tests/model/main.c - sgn-model: runs the models, one case or the whole plan. Prints a line for each
- * case; a plan ends with "N passed, N failed". */
+/* tests/model/main.c - sgn-model: runs the models, one case or the whole plan. Prints a line for
+ * each case; a plan ends with "N passed, N failed". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 
 static const struct sgn_mc_model *const models[] = {&sgn_model_ring,
                                                     &sgn_model_floor,
+                                                    &sgn_model_floor_map,
                                                     &sgn_model_once,
                                                     &sgn_model_once_rounds,
                                                     &sgn_model_register};

@@ -32,7 +32,8 @@ enum sgn_mc_expect {
 /* One entry of a model's plan: a configuration, and the rule broken in it (0: none).
  *
  * A mutant is n for M n of protocol.md 11, 100 * k + n for further ways to break the same rule
- * (printed M n with the letter b, c ...), 1000 + n for a rule of ours that the list has not (X n). */
+ * (printed M n with the letter b, c ...), 1000 + n for a rule of ours that the list has not (X n).
+ * */
 struct sgn_mc_case {
     const char *config;
     int mutant;
@@ -79,6 +80,7 @@ struct sgn_mc_result sgn_mc_search(const struct sgn_mc_model *model,
 
 extern const struct sgn_mc_model sgn_model_ring;
 extern const struct sgn_mc_model sgn_model_floor;
+extern const struct sgn_mc_model sgn_model_floor_map;
 extern const struct sgn_mc_model sgn_model_once;
 extern const struct sgn_mc_model sgn_model_once_rounds;
 extern const struct sgn_mc_model sgn_model_register;
