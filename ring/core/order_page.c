@@ -10,6 +10,13 @@
 #include "ring/core/prng.h"
 
 #define PAGE_LAGGING_MAX 64u
+
+/* A key whose mark is above what is here. */
+struct lagging {
+    struct sgn_key_hash key;
+    struct sgn_ballot mark;
+};
+
 #define PAGE_ASKS_FLIGHT 32u
 
 static bool bit_of(struct sgn_bytes bitmap, uint32_t partition)
@@ -150,7 +157,7 @@ static bool page_start(struct sgn_engine *engine,
         return false;
     }
     if (op->u.page.check) {
-        op->result = sgn_buf_get(engine, PAGE_LAGGING_MAX * sizeof(struct sgn_key_hash));
+        op->result = sgn_buf_get(engine, PAGE_LAGGING_MAX * sizeof(struct lagging));
         if (op->result == NULL) {
             return false;
         }
@@ -232,7 +239,8 @@ static bool marks_take(struct sgn_engine *engine,
             if (page->lagging == PAGE_LAGGING_MAX) {
                 return false;
             }
-            memcpy(op->result->bytes + page->lagging++ * sizeof(key), &key, sizeof(key));
+            const struct lagging one = {key, mark};
+            memcpy(op->result->bytes + page->lagging++ * sizeof(one), &one, sizeof(one));
         }
     }
     return true;
@@ -372,8 +380,13 @@ static void item_make(struct sgn_engine *engine,
         }
     }
     for (uint32_t i = 0; i < op->u.page.lagging; i++) {
-        if (memcmp(op->result->bytes + i * sizeof(key), &key, sizeof(key)) == 0) {
+        struct lagging one;
+        memcpy(&one, op->result->bytes + i * sizeof(one), sizeof(one));
+        if (one.key.hash == key.hash && one.key.keyed == key.keyed) {
             item->flags |= SGN_LIST_ABSTAINS; /* 5.2.3: the mark is above what is here. */
+            /* Whoever resolves it must come to the mark at least. */
+            item->accepted =
+                sgn_ballot_compare(&one.mark, &item->accepted) > 0 ? one.mark : item->accepted;
         }
     }
 }
