@@ -63,7 +63,9 @@ enum sgn_err sgn_engine_restore_meta(struct sgn_engine *engine,
     struct sgn_order *order = &engine->order;
     bool is_ceiling = sgn_bytes_equal(name, sgn_bytes_str("ceiling"));
     if (!is_ceiling && !sgn_bytes_equal(name, sgn_bytes_str("watermark"))) {
-        return sgn_map_work_restore(engine, name, value);
+        enum sgn_err err = sgn_map_work_restore(engine, name, value);
+        sgn_floors_promise(engine);
+        return err;
     }
     if (value.count != 8) {
         return SGN_ERR_CORRUPT;
@@ -75,7 +77,10 @@ enum sgn_err sgn_engine_restore_meta(struct sgn_engine *engine,
     } else if (!SGN_MUTANT(8)) {
         /* 3.4: what this node may have promised before it stopped, it has promised. */
         order->ceiling = number;
-        order->promise_floor = (struct sgn_ballot){number, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+        const struct sgn_ballot all = {number, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+        if (sgn_ballot_compare(&all, &order->promise_floor) > 0) {
+            order->promise_floor = all;
+        }
         engine->hlc.last = number > engine->hlc.last ? number : engine->hlc.last;
     }
     return SGN_OK;

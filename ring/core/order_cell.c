@@ -307,8 +307,22 @@ static void cell_take_absent(struct sgn_engine *engine, struct sgn_cell *cell)
 }
 
 /* A cell whose key is absent may stand for another ballot in the map just adopted. */
+void sgn_floors_promise(struct sgn_engine *engine)
+{
+    struct sgn_order *order = &engine->order;
+    for (uint32_t i = 0; i < order->map.partition_count; i++) {
+        const struct sgn_line *line = &order->map.lines[i];
+        const struct sgn_ballot all = {line->floor, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+        if (sgn_own_seat(engine, line) >= 0 &&
+            sgn_ballot_compare(&all, &order->promise_floor) > 0) {
+            order->promise_floor = all;
+        }
+    }
+}
+
 void sgn_cells_adopted(struct sgn_engine *engine)
 {
+    sgn_floors_promise(engine);
     for (uint32_t i = 0; i < engine->order.cell_high; i++) {
         struct sgn_cell *cell = &engine->order.cells[i];
         if (cell->state == SGN_CELL_READY && cell->sequence == 0 && cell->storing == 0) {

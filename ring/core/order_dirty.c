@@ -109,11 +109,13 @@ void sgn_dirty_accept(struct sgn_engine *engine,
     struct sgn_dirty *entry = sgn_dirty_find(engine, key);
     if (entry == NULL) {
         entry = dirty_make(engine, key, partition);
+        entry->oldest = sequence < order->first_sequence ? 0 : ballot->hlc;
         sequence_link(engine, entry, sequence);
     } else {
         /* It keeps its number until the new record is durable: should the store refuse that one,
          * what lies on the disk is the old one, and must stay above the watermark. */
         order->pending_count -= entry->pending;
+        entry->oldest = ballot->hlc < entry->oldest ? ballot->hlc : entry->oldest;
     }
     entry->ballot = *ballot;
     entry->unsure = false;

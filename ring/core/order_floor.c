@@ -5,10 +5,10 @@
  *   SCAN     own tombstones at or below F (F lies in the past)? Else nothing is done.
  *   PROMISE  every seat promises F for every key: nothing at or below F is accepted any more. The
  *            promise is the floor of all its keys, under the durable ceiling (3.4).
- *   VERIFY   then every seat says that it holds nothing dirty at or below F, and nothing pending
- *            that could hide such a record. What is not dirty was settled, and then every in_sync
- * seat had it: so each seat has every record accepted
- *            at or below F, or a newer one. That stands for step 2's majority and equal trees.
+ *   VERIFY   then every seat says that nothing dirty here is, or hides, a ballot at or below F. What
+ *            is not dirty was settled, and then every in_sync seat had it: so each seat has every
+ *            record accepted at or below F, or a newer one that was built upon it. That stands for
+ *            step 2's majority and equal trees.
  *   The floor goes into the map (keeper); who adopts it drops its tombstones (order_sweep.c).
  *
  * From then on, at an in_sync seat, absent is a committed tombstone at the floor (order_cell.c). A
@@ -41,11 +41,9 @@ static bool clean_below(const struct sgn_engine *engine, uint32_t partition, uin
     bool clean = !order->dirty_lost;
     for (uint32_t i = order->dirty_first[partition]; clean && i != 0;
          i = order->dirty[i - 1].behind) {
-        /* With one slot a pending record, whatever its ballot, may hide a committed one below the
-         * floor that is not settled (found by tests/model). A committed one above it is exposed,
-         * and marked above the floor. */
-        clean = order->dirty[i - 1].ballot.hlc > floor &&
-                (!order->dirty[i - 1].pending || SGN_MUTANT(17));
+        /* With one slot a newer record hides what it was written over, which may be exposed and not
+         * settled: the entry remembers its oldest (found by tests/model). */
+        clean = order->dirty[i - 1].oldest > floor || SGN_MUTANT(17);
     }
     return clean;
 }

@@ -312,6 +312,8 @@ bool sgn_accept_drop(struct sgn_engine *engine,
                      bool newcomer);
 /* order_cell.c: the ballot that absent stands for here: the floor at an in_sync seat, else zero. */
 struct sgn_ballot sgn_cell_absent(const struct sgn_engine *engine, uint32_t partition);
+/* 3.7: a floor in the map is a promise of every seat that has adopted it, in_sync or not. */
+void sgn_floors_promise(struct sgn_engine *engine);
 void sgn_cells_adopted(struct sgn_engine *engine); /* Absent may mean something else now. */
 
 /* order_relearn.c: ends dirty_lost. */

@@ -79,6 +79,9 @@ struct sgn_dirty {
     struct sgn_key_hash key;
     struct sgn_ballot ballot; /* Accepted. */
     uint64_t sequence;
+    uint64_t
+        oldest; /* hlc of the oldest ballot that may be unsettled: overwriting hides, it does not
+                        settle (3.7). 0: not known, of an earlier run. */
     uint32_t partition;
     uint32_t chain;          /* Index + 1 of the next in the hash bucket; or of the next free. */
     uint32_t older, newer;   /* List of all by sequence; index + 1. */

@@ -82,6 +82,10 @@ void sgn_round_decided(struct sgn_engine *engine, struct sgn_op *op)
     }
     enum sgn_err err = sgn_ordered_decode(sgn_cell_bytes(round->best), true, &current);
     SGN_ASSERT(err == SGN_OK); /* Looked at when it came. */
+    if (sgn_ballot_is_zero(&round->best_ballot)) {
+        /* 3.7: what was dropped with tombstones is remembered by the map, whoever promised. */
+        current.ops_floor = sgn_round_line(engine, op)->floor_stamp;
+    }
     sgn_ordered_decide(&current, &round->change, &round->ballot, &next, &round->decision);
     /* 3.5: a verdict that writes nothing may stand on a record known committed; on nothing at all
      * too, for whatever was exposed would have been seen by one of Q. */
