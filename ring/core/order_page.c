@@ -236,8 +236,8 @@ static bool marks_take(struct sgn_engine *engine,
             return false;
         }
         if (sgn_ballot_compare(&own, &mark) < 0) {
-            if (page->lagging == PAGE_LAGGING_MAX) {
-                return false;
+            if (page->lagging == PAGE_LAGGING_MAX || cell->sequence == 0) {
+                return false; /* Of a key that is absent here, also at the floor, no row will tell. */
             }
             const struct lagging one = {key, mark};
             memcpy(op->result->bytes + page->lagging++ * sizeof(one), &one, sizeof(one));
