@@ -52,6 +52,7 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
     if (sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {
         struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
         cell->doubtful = true; /* Read again: absent, and what that means here. */
+        cell->durable = (struct sgn_ballot){.hlc = 0};
         if (entry != NULL) {
             sgn_dirty_drop(engine, entry);
         }

@@ -75,7 +75,7 @@ bool sgn_walk_wanted(struct sgn_engine *engine,
     if (sgn_ballot_is_zero(&item->ballot)) {
         return false;
     }
-    if (cell != NULL && cell->state == SGN_CELL_READY &&
+    if (cell != NULL && cell->state == SGN_CELL_READY && !cell->doubtful &&
         sgn_ballot_compare(&cell->durable, &own) > 0) {
         own = cell->durable; /* Newer than the page of the own tree. */
     }
