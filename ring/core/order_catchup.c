@@ -6,7 +6,7 @@
  *
  * A new epoch of the line starts it anew: seats, sets and what counts as enough may have changed.
  * What was fetched stays, so the second time is short. A node that has left the line keeps its
- * records; should it come back, what it holds at or below the floor goes first (3.7). */
+ * records; a partition with a floor (3.7) is not moved, so none of them comes back below one. */
 #include "ring/core/order_inner.h"
 
 #define CATCHUP_RETRY_MS      250u
@@ -114,15 +114,8 @@ static void catchup_choose(struct sgn_engine *engine, struct sgn_op *op)
         return;
     }
     catchup->phase = SGN_CATCHUP_CHOOSE;
-    if (engine->now_ms < catchup->retry_ms || !sgn_fx_has_room(engine) || catchup->sweeping) {
+    if (engine->now_ms < catchup->retry_ms || !sgn_fx_has_room(engine)) {
         return; /* Its tick comes back. */
-    }
-    /* A newcomer (6.2) may have been of the set before, and missed deletions that nobody remembers.
-     * No vote of this epoch is at or below the floor. */
-    if (line->joint && line->seats[sgn_own_seat(engine, line)].sets == SGN_SET_NEW &&
-        line->floor != 0 && !catchup->swept) {
-        catchup->sweeping = sgn_sweep_newcomer(engine, op);
-        return;
     }
     if (catchup_source(engine, op)) {
         pull_send(engine, op);
@@ -369,13 +362,6 @@ static bool catchup_wanted(struct sgn_engine *engine, uint32_t partition)
                  order->caught_epoch[partition] == line->epoch;
     return seat >= 0 && line->seats[seat].state == SGN_SEAT_CATCHING_UP && !ready &&
            order->catchup[partition] == 0;
-}
-
-void sgn_catchup_swept(struct sgn_engine *engine, struct sgn_op *op, bool ok)
-{
-    op->u.catchup.sweeping = false;
-    op->u.catchup.swept = ok;
-    op->u.catchup.retry_ms = engine->now_ms + (ok ? 0 : CATCHUP_RETRY_MS);
 }
 
 void sgn_catchup_tick(struct sgn_engine *engine)

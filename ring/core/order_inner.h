@@ -299,17 +299,13 @@ void sgn_floor_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
 bool sgn_floor_promise(struct sgn_engine *engine, uint64_t floor);
 void sgn_sweep_partitions(struct sgn_engine *engine);
 void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
-void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err);
+void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op);
-/* What a newcomer still holds at or below the floor goes first; sgn_catchup_swept tells the end. */
-bool sgn_sweep_newcomer(struct sgn_engine *engine, struct sgn_op *catchup);
-void sgn_catchup_swept(struct sgn_engine *engine, struct sgn_op *op, bool ok);
-/* order_take.c: deletes the key's record if 3.7 allows it (`newcomer`: whatever it is), and tells
- * sgn_sweep_dropped. False: no room. */
+/* order_take.c: deletes the key's record if 3.7 allows it, and tells sgn_sweep_dropped. False: no
+ * room. */
 bool sgn_accept_drop(struct sgn_engine *engine,
                      struct sgn_bytes full_key,
-                     struct sgn_op *sweep,
-                     bool newcomer);
+                     const struct sgn_op *sweep);
 /* order_cell.c: the ballot that absent stands for here: the floor at an in_sync seat, else zero. */
 struct sgn_ballot sgn_cell_absent(const struct sgn_engine *engine, uint32_t partition);
 /* 3.7: a floor in the map is a promise of every seat that has adopted it, in_sync or not. */

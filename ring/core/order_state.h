@@ -159,7 +159,7 @@ struct sgn_op_round {
 struct sgn_op_cell {
     uint8_t type; /* enum sgn_msg_type: PREPARE, DIGEST, ACCEPT, REPL_PUT, COMMITS (one entry); or
                      SGN_CELL_WIPE. */
-    bool waits_ceiling, want_record, want_back, settled, unsettled, newcomer;
+    bool waits_ceiling, want_record, want_back, settled, unsettled;
     bool commit;         /* The record is known committed. */
     bool pulled_pending; /* Catch-up: the source holds it as pending. */
     bool stored;
@@ -239,7 +239,6 @@ struct sgn_op_catchup {
     struct sgn_buf *ours;       /* Own tree entries. */
     size_t ours_at;
     struct sgn_buf *ours_after; /* Own store key looked through. */
-    bool sweeping, swept;       /* A newcomer: what it held at or below the floor is gone. */
 };
 struct sgn_op_fetch {
     uint16_t parent;
@@ -292,9 +291,7 @@ struct sgn_op_floor {
     uint64_t asked_ms;
     uint32_t answered, found;
     /* SWEEPS */
-    bool newcomer, scanning, end, broken, going;
-    uint16_t parent;
-    uint32_t parent_generation;
+    bool scanning, end, broken, going;
     uint32_t in_flight;
     struct sgn_buf *page, *after;
     size_t page_at;

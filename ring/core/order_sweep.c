@@ -1,35 +1,23 @@
-/* Deleting records of a partition, one key at a time through its cell (protocol.md 3.7, 6.1):
- *
- *   tombstones at or below the floor that the map has for the partition, once nothing of the key is
- *   dirty here;
- *   whatever a newcomer (6.2) holds at or below it from an earlier time in the set: what the others
- *   still hold of that it copies anew. */
+/* Dropping tombstones at or below the floor that the map has for the partition, one key at a time
+ * through its cell, once nothing of the key is dirty here (protocol.md 3.7). */
 #include "ring/core/order_inner.h"
 
 #define SWEEP_IN_FLIGHT     16u
 #define SWEEP_LOOK_PER_TICK 64u
 #define SWEEP_PAUSE_MS      20u /* Between two partitions. */
 
-/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. Of
- * a newcomer anything goes: what it held before it left the set. */
+/* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. */
 void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_op_cell *part = &op->u.cell;
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
-    struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
     struct sgn_ordered record;
-    bool newcomer = part->newcomer;
     bool fits = !cell->corrupt && cell->storing == 0 && cell->record != NULL && !cell->at_floor &&
                 cell->accepted.hlc <= line->floor && sgn_cell_record(engine, cell, &record) &&
-                (newcomer || (sgn_ordered_is_dead(&record) && entry == NULL &&
-                              cell->queue_head == SGN_NONE && !sgn_cell_pending(cell)));
+                sgn_ordered_is_dead(&record) && sgn_dirty_find(engine, cell->hash) == NULL &&
+                cell->queue_head == SGN_NONE && !sgn_cell_pending(cell);
     if (!fits) {
-        sgn_accept_end(engine,
-                       op,
-                       newcomer && cell->accepted.hlc <= line->floor &&
-                               !sgn_ballot_is_zero(&cell->accepted)
-                           ? SGN_ERR_BUSY
-                           : SGN_OK);
+        sgn_accept_end(engine, op, SGN_OK);
         return;
     }
     struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
@@ -62,15 +50,8 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 
 static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
 {
-    struct sgn_op_floor *work = &op->u.floor;
-    struct sgn_op *parent =
-        work->parent == SGN_NONE ? NULL : sgn_op_at(engine, work->parent, work->parent_generation);
-    bool done = work->end && !work->broken;
     engine->order.sweeps--;
     sgn_op_free(engine, op);
-    if (parent != NULL && parent->kind == SGN_OP_CATCHUP) {
-        sgn_catchup_swept(engine, parent, done);
-    }
 }
 
 /* Goes on as far as there is room; a drop's end or a tick comes back. */
@@ -90,11 +71,11 @@ static void sweep_go(struct sgn_engine *engine, struct sgn_op *op)
         struct sgn_leaf leaf;
         size_t next = work->page->count - cursor.left;
         bool fits = key.count > 10 && sgn_leaf_read(value, &leaf) &&
-                    leaf.ballot.hlc <= work->floor && (leaf.dead || work->newcomer);
+                    leaf.ballot.hlc <= work->floor && leaf.dead;
         if (fits) {
             struct sgn_bytes full_key = sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10);
             work->in_flight++; /* It may end within the call. */
-            if (!sgn_accept_drop(engine, full_key, op, work->newcomer)) {
+            if (!sgn_accept_drop(engine, full_key, op)) {
                 work->in_flight--;
                 break;
             }
@@ -132,11 +113,10 @@ void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
     sweep_go(engine, op);
 }
 
-void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err)
+void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op)
 {
     SGN_ASSERT(op->u.floor.in_flight > 0);
     op->u.floor.in_flight--;
-    op->u.floor.broken = op->u.floor.broken || (err != SGN_OK && op->u.floor.newcomer);
     sweep_go(engine, op);
 }
 
@@ -145,7 +125,7 @@ void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op)
     sweep_go(engine, op);
 }
 
-static bool sweep_begin(struct sgn_engine *engine, uint32_t partition, struct sgn_op *parent)
+static bool sweep_begin(struct sgn_engine *engine, uint32_t partition)
 {
     const struct sgn_line *line = sgn_order_line(engine, partition);
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_FLOOR, SGN_FOR_BACKGROUND);
@@ -154,24 +134,11 @@ static bool sweep_begin(struct sgn_engine *engine, uint32_t partition, struct sg
     }
     op->replied = true;
     op->partition = partition;
-    op->u.floor = (struct sgn_op_floor){.role = SGN_FLOOR_SWEEPS,
-                                        .floor = line->floor,
-                                        .epoch = line->epoch,
-                                        .parent = SGN_NONE,
-                                        .scanning = true};
-    if (parent != NULL) {
-        op->u.floor.newcomer = true;
-        op->u.floor.parent = sgn_op_index(engine, parent);
-        op->u.floor.parent_generation = parent->generation;
-    }
+    op->u.floor = (struct sgn_op_floor){
+        .role = SGN_FLOOR_SWEEPS, .floor = line->floor, .epoch = line->epoch, .scanning = true};
     engine->order.sweeps++;
     sgn_pull_scan(engine, op, sgn_bytes_of(NULL, 0));
     return true;
-}
-
-bool sgn_sweep_newcomer(struct sgn_engine *engine, struct sgn_op *catchup)
-{
-    return sweep_begin(engine, catchup->partition, catchup);
 }
 
 void sgn_sweep_partitions(struct sgn_engine *engine)
@@ -186,7 +153,7 @@ void sgn_sweep_partitions(struct sgn_engine *engine)
             return;
         }
         if (seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC &&
-            line->floor > order->swept[p] && sweep_begin(engine, p, NULL)) {
+            line->floor > order->swept[p] && sweep_begin(engine, p)) {
             order->swept[p] = line->floor;
             order->sweep_due_ms = engine->now_ms + SWEEP_PAUSE_MS;
         }

@@ -54,15 +54,13 @@ bool sgn_accept_take(struct sgn_engine *engine,
 
 bool sgn_accept_drop(struct sgn_engine *engine,
                      struct sgn_bytes full_key,
-                     struct sgn_op *sweep,
-                     bool newcomer)
+                     const struct sgn_op *sweep)
 {
     struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
     if (op == NULL) {
         return false;
     }
     op->u.cell.type = SGN_MSG_FLOOR;
-    op->u.cell.newcomer = newcomer;
     op->u.cell.want_record = true;
     op->u.cell.parent = sgn_op_index(engine, sweep);
     op->u.cell.parent_generation = sweep->generation;
