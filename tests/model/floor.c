@@ -1,6 +1,6 @@
-/* tests/model/floor.c - dropping tombstones under an absent floor (3.7). One key, three replicas, no
- * witnesses, one epoch; rounds as in ring_model.h. The floor F is a ballot: the tombstone for which
- * it is raised may be another key's, so that F need not be a ballot of this one.
+/* tests/model/floor.c - dropping tombstones under an absent floor (3.7). One key, three replicas,
+ * no witnesses, one epoch; rounds as in ring_model.h. The floor F is a ballot: the tombstone for
+ * which it is raised may be another key's, so that F need not be a ballot of this one.
  *
  * A replica without a record stands for a committed tombstone at its floor. What that tombstone's
  * lineage is, the replica does not know; the model remembers it (`ghost`) to find forks. */
@@ -245,7 +245,8 @@ static void commit(const struct state *s, struct sgn_mc_run *run, uint32_t b)
     }
 }
 
-/* ---- raising the floor --------------------------------------------------------------------------- */
+/* ---- raising the floor
+ * --------------------------------------------------------------------------- */
 
 /* Step 2, one source (or itself). A slot holds one record only: a source whose record is pending
  * cannot say what it had at or below F, so it first has it resolved, also when it is above F. */

@@ -71,8 +71,8 @@ static uint64_t fold(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Two chains of multiply and fold, so that one need not wait for the other. State sizes are multiples
- * of eight. */
+/* Two chains of multiply and fold, so that one need not wait for the other. State sizes are
+ * multiples of eight. */
 static uint64_t fingerprint(const uint64_t *words, size_t count)
 {
     uint64_t one = UINT64_C(0x9e3779b97f4a7c15) ^ count;

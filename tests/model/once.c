@@ -1,7 +1,7 @@
 /* tests/model/once.c - exactly-once requests with rounds as single steps: any number of attempts of
  * each request, at any time, also after its client was answered; answers that are lost; questions
- * what became of a request; tombstones dropped. Which kind each request is and which stamp it has is
- * chosen freely. Per-key Paxos makes rounds a sequence; once_rounds.c looks inside them. */
+ * what became of a request; tombstones dropped. Which kind each request is and which stamp it has
+ * is chosen freely. Per-key Paxos makes rounds a sequence; once_rounds.c looks inside them. */
 #include "tests/model/once.h"
 
 #include <string.h>
@@ -121,7 +121,8 @@ const char *once_check(const struct once_request *requests, uint16_t lineage)
     return NULL;
 }
 
-/* ---- the model --------------------------------------------------------------------------------- */
+/* ---- the model ---------------------------------------------------------------------------------
+ * */
 
 struct once_state {
     struct once_record record;

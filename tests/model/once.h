@@ -1,5 +1,6 @@
 /* tests/model/once.h - exactly-once requests (3.5): the record, the decide step, and what clients
- * were told. Shared by once.c, where a round is one step, and once_rounds.c, where rounds are Paxos.
+ * were told. Shared by once.c, where a round is one step, and once_rounds.c, where rounds are
+ * Paxos.
  *
  * A lineage lists the requests that each made a rev, three bits a request, oldest lowest; a version
  * is a prefix of it. It also remembers revs that were made before a tombstone was dropped (3.7),

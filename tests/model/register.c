@@ -1,7 +1,7 @@
-/* tests/model/register.c - the register that holds the ring's map (6, 6.4; ring/core/register.h): one
- * Paxos decision per version, by a majority of the voters whom the map of the version before names,
- * each taking part only while that map is its committed one. Four nodes; a value is known by the
- * round that first proposed it, and says who votes on the next version. */
+/* tests/model/register.c - the register that holds the ring's map (6, 6.4; ring/core/register.h):
+ * one Paxos decision per version, by a majority of the voters whom the map of the version before
+ * names, each taking part only while that map is its committed one. Four nodes; a value is known
+ * by the round that first proposed it, and says who votes on the next version. */
 #include <string.h>
 
 #include "tests/model/mc.h"

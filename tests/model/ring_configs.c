@@ -1,8 +1,8 @@
 /* tests/model/ring_configs.c - configurations of the ring model.
  *
- * A name says what happens, then the rounds: digits are requests (0: an identity round), c chains, u
- * is the unowned round of mutant 6; +2r: two readers at once, r: one where others of the kind have
- * none. f0: one witness, f = 0, which is enough for what concerns each witness by itself. */
+ * A name says what happens, then the rounds: digits are requests (0: an identity round), c chains,
+ * u is the unowned round of mutant 6; +2r: two readers at once, r: one where others of the kind
+ * have none. f0: one witness, f = 0, which is enough for what concerns each witness by itself. */
 #include "tests/model/ring_model.h"
 
 /* Replicas A B C D and witnesses as masks. */

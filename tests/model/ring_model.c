@@ -1,4 +1,5 @@
-/* tests/model/ring_model.c - the model as the checker sees it: initial state, symmetry, expansion. */
+/* tests/model/ring_model.c - the model as the checker sees it: initial state, symmetry, expansion.
+ * */
 #include "tests/model/ring_model.h"
 
 #include <stdio.h>
@@ -84,7 +85,8 @@ static void expand(const void *state, struct sgn_mc_run *run)
     }
 }
 
-/* ---- symmetry ---------------------------------------------------------------------------------- */
+/* ---- symmetry ----------------------------------------------------------------------------------
+ * */
 
 static void swap_bits(uint8_t *mask, uint32_t i, uint32_t j)
 {

@@ -96,10 +96,10 @@ struct ring_round_config {
     uint8_t ballot; /* 0: the round's number. */
 };
 
-/* LATE: marks of exposed rounds still arrive. PUSH: an unsettled set travels as a message of its own,
- * so that the witness may merge what the replica has outlived since. TAKE: catching up copies a
- * record that is pending at its source, whatever was promised here since. COUNT: a slow read takes a
- * record that Q hold as chosen (5.3); without it only a committed one is served. */
+/* LATE: marks of exposed rounds still arrive. PUSH: an unsettled set travels as a message of its
+ * own, so that the witness may merge what the replica has outlived since. TAKE: catching up copies
+ * a record that is pending at its source, whatever was promised here since. COUNT: a slow read
+ * takes a record that Q hold as chosen (5.3); without it only a committed one is served. */
 enum {
     RING_FAST = 1,
     RING_SLOW = 2,
@@ -117,7 +117,8 @@ struct ring_config {
     uint8_t overflows;            /* Witnesses that may reach their limit. */
     uint8_t rep_class[RING_REPS]; /* Neighbours of one class may be exchanged. */
     uint8_t wit_class[RING_WITS];
-    /* Where it begins, for configurations that begin late: epochs made, of replicas, of witness 0. */
+    /* Where it begins, for configurations that begin late: epochs made, of replicas, of witness 0.
+     * */
     uint8_t start, start_rep[RING_REPS], start_wit;
     struct ring_round_config round[RING_ROUNDS];
     struct ring_epoch epoch[RING_EPOCHS];

@@ -1,5 +1,5 @@
-/* tests/model/ring_plan.c - what is run on the configurations of ring_configs.c. The runs that are cut
- * were run further by hand; docs/models.md says how far. */
+/* tests/model/ring_plan.c - what is run on the configurations of ring_configs.c. The runs that are
+ * cut were run further by hand; docs/models.md says how far. */
 #include "tests/model/ring_model.h"
 
 const struct sgn_mc_case ring_plan[] = {

@@ -1,5 +1,5 @@
-/* tests/model/ring_rules.c - rounds: prepare, accept, mark, expose, commit, settle (3.1 to 3.6, 6.3).
- * The rule numbers are those of the protocol; MUTANT(n) breaks the rule that M n names. */
+/* tests/model/ring_rules.c - rounds: prepare, accept, mark, expose, commit, settle (3.1 to 3.6,
+ * 6.3). The rule numbers are those of the protocol; MUTANT(n) breaks the rule that M n names. */
 #include <string.h>
 
 #include "tests/model/ring_model.h"
