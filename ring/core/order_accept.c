@@ -417,8 +417,8 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
     bool old = op->u.cell.epoch != line->epoch || op->u.cell.ballot.hlc <= line->floor;
     if (type == SGN_MSG_REPL_PUT && op->u.cell.parent == SGN_NONE && !in_sync && old) {
         /* 3.7: one sent long ago may hold what was deleted and forgotten since, and only an in_sync
-         * seat reads absent as deleted; catching up brings what is still there. That it was chosen is
-         * true all the same (3.6). */
+         * seat reads absent as deleted; catching up brings what is still there. That it was chosen
+         * is true all the same (3.6). */
         if (!SGN_MUTANT(27)) {
             sgn_cell_promise(cell, &op->u.cell.ballot);
         }

@@ -5,7 +5,8 @@
  *   SCAN     own tombstones at or below F (F lies in the past)? Else nothing is done.
  *   PROMISE  every seat promises F for every key: nothing at or below F is accepted any more. The
  *            promise is the floor of all its keys, under the durable ceiling (3.4).
- *   VERIFY   then every seat says that nothing dirty here is, or hides, a ballot at or below F. What
+ *   VERIFY   then every seat says that nothing dirty here is, or hides, a ballot at or below F.
+ * What
  *            is not dirty was settled, and then every in_sync seat had it: so each seat has every
  *            record accepted at or below F, or a newer one that was built upon it. That stands for
  *            step 2's majority and equal trees.

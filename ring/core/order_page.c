@@ -237,7 +237,8 @@ static bool marks_take(struct sgn_engine *engine,
         }
         if (sgn_ballot_compare(&own, &mark) < 0) {
             if (page->lagging == PAGE_LAGGING_MAX || cell->sequence == 0) {
-                return false; /* Of a key that is absent here, also at the floor, no row will tell. */
+                /* Of a key that is absent here, also at the floor, no row will tell. */
+                return false;
             }
             const struct lagging one = {key, mark};
             memcpy(op->result->bytes + page->lagging++ * sizeof(one), &one, sizeof(one));

@@ -73,7 +73,8 @@ within() {
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf 'FAILED %s: it took %d ms, at most %d are allowed: %s\n' "$name" "$took" "$most" "$out"
+        printf 'FAILED %s: it took %d ms, at most %d are allowed: %s\n' \
+            "$name" "$took" "$most" "$out"
     fi
 }
 

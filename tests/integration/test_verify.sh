@@ -47,8 +47,8 @@ says 'new node id'
 status 2 --faults kill,flood
 status 2 --duration 0
 
-# The canaries. Eventual reads may be old, and an available bucket gives up order when nodes come and
-# go: a violation comes within seconds, though not on every seed.
+# The canaries. Eventual reads may be old, and an available bucket gives up order when nodes come
+# and go: a violation comes within seconds, though not on every seed.
 canary() { # KIND FAULTS
     local got seed
     for seed in 1 2 3 4 5; do
