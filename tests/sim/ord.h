@@ -158,7 +158,8 @@ struct ord_admin {
     uint32_t change; /* enum sgn_map_change */
     uint32_t slot;
     uint64_t token;
-    uint32_t joined; /* Slots ever asked to join. */
+    uint64_t first_token; /* Of the change under way; `token` is of the attempt. */
+    uint32_t joined;      /* Slots ever asked to join. */
 };
 
 struct ord_world {
@@ -218,7 +219,7 @@ void ord_admin_begin(struct ord_world *world);
 bool ord_admin_idle(const struct ord_world *world);
 void ord_admin_change_fleet(struct ord_world *world);
 void ord_admin_move(struct ord_world *world);
-void ord_admin_answer(struct ord_world *world, const struct sgn_msg *msg);
+void ord_admin_answer(struct ord_world *world, uint64_t token, const struct sgn_msg *msg);
 #define ORD_ADMIN_TOKEN (UINT64_C(1) << 62)
 
 /* ord_net.c */
@@ -264,6 +265,7 @@ void ord_client_retry(struct ord_world *world, struct ord_client *client, bool m
 /* One strong read of every key through some node; counts down verify_left. */
 void ord_verify_begin(struct ord_world *world);
 #define ORD_VERIFY_TOKEN (UINT64_C(1) << 61)
+#define ORD_SCRUB_TOKEN  (ORD_VERIFY_TOKEN | 256) /* Of a read whose answer nobody waits for. */
 void ord_verify_answer(struct ord_world *world, uint64_t token, const struct sgn_msg *msg);
 void ord_key_name(uint32_t key, char *out, size_t cap);
 struct sgn_bytes ord_full_key(uint32_t key, uint8_t room[SGN_FULL_KEY_BYTES_MAX]);
@@ -278,6 +280,8 @@ void ord_list_check(struct ord_world *world, struct ord_client *client, const st
 
 /* ord_final.c: what must hold when all faults are gone. */
 bool ord_at_rest(const struct ord_world *world, char *why, size_t cap);
+/* Reads every record that is rotten where it lies: rot is found, and mended, by who reads it. */
+void ord_read_rotten(struct ord_world *world);
 void ord_tell_disks(const struct ord_world *world); /* To the log. */
 void ord_check_final(struct ord_world *world);
 

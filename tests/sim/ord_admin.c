@@ -46,7 +46,7 @@ static void begin(struct ord_world *world, uint32_t change, uint32_t slot)
     admin->busy = true;
     admin->change = change;
     admin->slot = slot;
-    admin->token = ORD_ADMIN_TOKEN | ++world->next_token;
+    admin->token = admin->first_token = ORD_ADMIN_TOKEN | ++world->next_token;
     ord_log(world, "operator: %s witness %u", change == SGN_MAP_ADD_WITNESS ? "add" : "drop", slot);
     ord_schedule(world, 1, ask)->token = admin->token;
 }
@@ -58,10 +58,34 @@ static void join_next(struct ord_world *world)
     begin(world, SGN_MAP_ADD_WITNESS, admin->joined++);
 }
 
-void ord_admin_answer(struct ord_world *world, const struct sgn_msg *msg)
+/* Whether the newest map lists no such witness. A node with an old map may say so of one that it
+ * has not heard of yet, and then the drop is still to be made. */
+static bool is_gone(const struct ord_world *world, uint32_t id)
+{
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        const struct sgn_map *map =
+            world->nodes[i].up ? sgn_engine_map(world->nodes[i].engine) : NULL;
+        if (map == NULL || map->version < world->white.map_highest) {
+            continue;
+        }
+        for (uint32_t k = 0; k < map->witness_count; k++) {
+            if (map->witnesses[k].id == id) {
+                return false;
+            }
+        }
+        return true;
+    }
+    return false;
+}
+
+void ord_admin_answer(struct ord_world *world, uint64_t token, const struct sgn_msg *msg)
 {
     struct ord_admin *admin = &world->admin;
-    bool gone = admin->change == SGN_MAP_DROP_WITNESS && msg->err == SGN_ERR_INVALID;
+    bool gone = admin->change == SGN_MAP_DROP_WITNESS && msg->err == SGN_ERR_INVALID &&
+                is_gone(world, world->fleet[admin->slot].id);
+    if (token < admin->first_token) {
+        return; /* Of the change before, which was asked for twice. */
+    }
     if (!admin->busy || (msg->err != SGN_OK && !gone)) {
         return; /* `ask` comes again by itself. */
     }

@@ -144,6 +144,34 @@ bool ord_at_rest(const struct ord_world *world, char *why, size_t cap)
     return true;
 }
 
+static void scrub_arrives(struct ord_world *world, struct ord_event *arrival)
+{
+    struct sgn_event event = {
+        .type = SGN_EV_REQUEST, .token = arrival->token, .msg = *arrival->msg};
+    ord_feed(world, arrival->to, &event);
+}
+
+/* A repair that a read began is given up when no majority is there; the next read of the key at
+ * that node begins another, and the clients are done. */
+void ord_read_rotten(struct ord_world *world)
+{
+    uint32_t node = world->rotten_node;
+    for (uint32_t key = 0; key < world->options.keys && world->nodes[node].up; key++) {
+        if (!ord_white_rotten(world, node, key)) {
+            continue;
+        }
+        char name[16];
+        ord_key_name(key, name, sizeof(name));
+        struct sgn_msg msg = {.type = SGN_MSG_GET,
+                              .bucket = sgn_bytes_str(ORD_BUCKET),
+                              .key = sgn_bytes_str(name),
+                              .a = SGN_READ_EVENTUAL};
+        struct ord_event *event = ord_schedule_at(world, node, 50, scrub_arrives);
+        event->token = ORD_SCRUB_TOKEN;
+        event->msg = sim_msg_copy(&msg);
+    }
+}
+
 void ord_tell_disks(const struct ord_world *world)
 {
     for (uint32_t key = 0; key < world->options.keys; key++) {
@@ -261,6 +289,9 @@ void ord_verify_answer(struct ord_world *world, uint64_t token, const struct sgn
 {
     uint32_t key = (uint32_t)token & 0xff;
     struct sgn_version version = {0};
+    if (token == ORD_SCRUB_TOKEN) {
+        return;
+    }
     bool good = msg->err == SGN_OK || msg->err == SGN_ERR_NOT_FOUND;
     if (!good) {
         ord_log(world, "last read of key %u: error %d", key, msg->err);

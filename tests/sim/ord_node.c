@@ -35,7 +35,7 @@ static void perform_send(struct ord_world *world, uint32_t index, const struct s
 static void client_hears(struct ord_world *world, struct ord_event *arrival)
 {
     if ((arrival->token & ORD_ADMIN_TOKEN) != 0) {
-        ord_admin_answer(world, arrival->msg);
+        ord_admin_answer(world, arrival->token, arrival->msg);
     } else if ((arrival->token & ORD_VERIFY_TOKEN) != 0) {
         ord_verify_answer(world, arrival->token, arrival->msg);
     } else {

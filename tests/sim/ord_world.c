@@ -187,6 +187,7 @@ static void come_to_rest(struct ord_world *world, const char *when)
     while (!rests && world->now_us < until && world->oracle.violation[0] == '\0') {
         run_until(world, world->now_us + REST_LOOK_US, NULL);
         rests = ord_at_rest(world, why, sizeof(why));
+        ord_read_rotten(world);
     }
     if (!rests) {
         ord_tell_disks(world);
