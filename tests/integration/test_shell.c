@@ -161,6 +161,7 @@ static void test_shell(void)
     (void)check(sees("libsignet"), "the completed command runs");
     types("nonsense\r");
     (void)check(sees("no command"), "an unknown command");
+    (void)check(sees("signet> "), "a prompt again"); /* Before that the terminal takes the key. */
     types("\x04");
     (void)check(ends() == 0, "Ctrl-D ends with 0");
     (void)snprintf(path, sizeof(path), "%s/state/signet/history", folder);
