@@ -150,6 +150,28 @@ static enum sgn_err delete_check(struct sgn_engine *engine,
     return SGN_OK;
 }
 
+/* Also those that are connected and late with their heartbeats: they serve clients all the same. */
+static bool peers_show(const struct sgn_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->ring->member_count; i++) {
+        const struct sgn_peer *peer = &engine->peers[i];
+        if (i != engine->self && peer->connected &&
+            peer->buckets_digest != engine->buckets_digest) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The client is answered when all peers show our table, or when the time for it is over: who makes
+ * a bucket and then asks another node for it must not hear that there is none. */
+static void answer_when_shown(struct sgn_engine *engine, struct sgn_op *op)
+{
+    op->u.bucket_change.stored = true;
+    op->deadline_ms = engine->now_ms + SGN_BUCKET_SETTLE_MS;
+    engine->sweep_next = 0; /* Alone in the ring, or nobody else alive: answered at once. */
+}
+
 void sgn_bucket_request(struct sgn_engine *engine, const struct sgn_event *event)
 {
     const struct sgn_msg *msg = &event->msg;
@@ -168,7 +190,7 @@ void sgn_bucket_request(struct sgn_engine *engine, const struct sgn_event *event
         sgn_fx_refuse(engine, event, err, why);
         return;
     }
-    if (done) {
+    if (done && peers_show(engine)) {
         sgn_fx_reply(engine, event->token, (struct sgn_msg){.type = SGN_MSG_RESULT});
         return;
     }
@@ -186,7 +208,9 @@ void sgn_bucket_request(struct sgn_engine *engine, const struct sgn_event *event
     op->u.bucket_change = (struct sgn_op_bucket){.is_delete = is_delete, .row = row};
     op->n = row.n;
     op->quorum = row.r;
-    if (is_delete) {
+    if (done) {
+        answer_when_shown(engine, op); /* Another client's create of it is still under way. */
+    } else if (is_delete) {
         sgn_list_look(engine, op);
     } else {
         row_store(engine, op);
@@ -206,19 +230,6 @@ void sgn_bucket_looked(struct sgn_engine *engine,
     row_store(engine, op);
 }
 
-/* Also those that are connected and late with their heartbeats: they serve clients all the same. */
-static bool peers_show(const struct sgn_engine *engine)
-{
-    for (uint32_t i = 0; i < engine->ring->member_count; i++) {
-        const struct sgn_peer *peer = &engine->peers[i];
-        if (i != engine->self && peer->connected &&
-            peer->buckets_digest != engine->buckets_digest) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void sgn_bucket_stored(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
 {
     if (event->err != SGN_OK) {
@@ -229,9 +240,7 @@ void sgn_bucket_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     if (sgn_bucket_merge(&engine->buckets, &op->u.bucket_change.row)) {
         table_changed(engine);
     }
-    op->u.bucket_change.stored = true;
-    op->deadline_ms = engine->now_ms + SGN_BUCKET_SETTLE_MS;
-    engine->sweep_next = 0; /* Alone in the ring, or nobody else alive: answered at once. */
+    answer_when_shown(engine, op);
 }
 
 void sgn_bucket_op_tick(struct sgn_engine *engine, struct sgn_op *op)
