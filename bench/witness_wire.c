@@ -171,13 +171,13 @@ static bool witness_start(struct wire_run *run, const struct sgn_witness_load_op
 static uint64_t resident_bytes(pid_t pid)
 {
     char path[64];
+    char text[160];
     unsigned long long pages = 0;
     (void)snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
     FILE *file = fopen(path, "re");
     if (file != NULL) {
-        if (fscanf(file, "%*u %llu", &pages) != 1) {
-            pages = 0;
-        }
+        char *second = fgets(text, sizeof(text), file) == NULL ? NULL : strchr(text, ' ');
+        pages = second == NULL ? 0 : strtoull(second, NULL, 10);
         (void)fclose(file);
     }
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);

@@ -182,6 +182,7 @@ uint32_t sgn_map_assign_groups(struct sgn_map *next,
     SGN_ASSERT(next->partition_count <= SGN_PARTITIONS_MAX);
     plan.map = next;
     plan.usable_count = 0;
+    memset(plan.usable, 0, sizeof(plan.usable));
     memset(plan.load, 0, sizeof(plan.load));
     for (uint32_t i = 0; i < next->witness_count; i++) {
         const struct sgn_witness_member *witness = &next->witnesses[i];

@@ -133,7 +133,7 @@ static void key_next(struct sgn_engine *engine, struct sgn_op *op)
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
     key->node = 0;
     for (uint32_t i = 0; i < 2 * line->seat_count && key->node == 0; i++) {
-        uint32_t at = i % line->seat_count;
+        uint32_t at = i < line->seat_count ? i : i - line->seat_count;
         const struct sgn_seat *seat = &line->seats[at];
         if ((key->tried >> at & 1) == 0 && seat->node != engine->options.node &&
             seat_fits(engine, seat, i < line->seat_count)) {

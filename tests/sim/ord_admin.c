@@ -133,7 +133,7 @@ void ord_admin_change_fleet(struct ord_world *world)
 
 void ord_admin_move(struct ord_world *world)
 {
-    uint32_t nodes[ORD_NODES_MAX];
+    uint32_t nodes[ORD_NODES_MAX] = {0};
     uint32_t count = world->options.nodes;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = (uint32_t)sgn_prng_below(&world->prng, (uint64_t)i + 1);

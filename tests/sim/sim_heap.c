@@ -14,7 +14,7 @@ void sim_heap_push(struct sim_heap *heap, struct sim_when *when)
 {
     if (heap->count == heap->cap) {
         heap->cap = heap->cap == 0 ? 256 : heap->cap * 2;
-        heap->list = realloc(heap->list, heap->cap * sizeof(heap->list[0]));
+        heap->list = realloc(heap->list, heap->cap * sizeof(struct sim_when *));
         SGN_ASSERT(heap->list != NULL);
     }
     uint32_t at = heap->count++;
