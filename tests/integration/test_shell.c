@@ -162,6 +162,7 @@ static void test_shell(void)
     types("nonsense\r");
     (void)check(sees("no command"), "an unknown command");
     (void)check(sees("signet> "), "a prompt again"); /* Before that the terminal takes the key. */
+    (void)read_more(500);
     types("\x04");
     (void)check(ends() == 0, "Ctrl-D ends with 0");
     (void)snprintf(path, sizeof(path), "%s/state/signet/history", folder);
