@@ -2,51 +2,8 @@
 # kv-cli against a ring of three: every command, every kind of bad input, its sentence and exit
 # code. usage: test_cli.sh BUILD_DIR
 set -euo pipefail
-
-build=$(cd "$1" && pwd)
-cli=$build/client/kv-cli
-work=$(mktemp -d)
-export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
-unset SIGNET_SEEDS
-passed=0
-failed=0
-
-finish() {
-    "$cli" local down --dir "$work/ring" >/dev/null 2>&1 || true
-    rm -rf "$work"
-}
-trap finish EXIT
-
-# expect NAME EXIT_CODE WANTED_TEXT COMMAND... : runs it, compares the code, looks for the text in
-# what it printed on either stream ("" wants nothing in particular).
-expect() {
-    local name=$1 code=$2 wanted=$3 got=0 out
-    shift 3
-    out=$("$@" 2>&1 </dev/null) || got=$?
-    if [[ $got -eq $code && $out == *"$wanted"* ]]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED %s: exit %s (wanted %s), printed: %s\n   wanted: %s\n' \
-            "$name" "$got" "$code" "$out" "$wanted"
-    fi
-}
-
-# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but what is wanted may take some
-# time.
-settles() {
-    local name=$1 wanted=$2 i out=""
-    shift 2
-    for ((i = 0; i < 150; i++)); do
-        if out=$("$@" 2>&1 </dev/null) && [[ $out == *"$wanted"* ]]; then
-            passed=$((passed + 1))
-            return
-        fi
-        sleep 0.2
-    done
-    failed=$((failed + 1))
-    printf 'FAILED %s: after 30 s it still printed: %s\n   wanted: %s\n' "$name" "$out" "$wanted"
-}
+# shellcheck source=tests/lib/expect.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/expect.sh"
 
 # valid NAME COMMAND... : exit 0, and every line of its stdout is one JSON object. kv-cli's own
 # import is the judge: it reads lines of JSON, and tells those that are none from those without a
@@ -58,22 +15,18 @@ valid() {
     verdict=$("$cli" import "$work/json" --format jsonl --quiet 2>&1 </dev/null) || true
     if [[ $got -eq 0 && -s $work/json ]] &&
         ! grep -qv 'needs a string' <<<"${verdict:-needs a string}"; then
-        passed=$((passed + 1))
+        good
     else
-        failed=$((failed + 1))
-        printf 'FAILED %s: exit %s, %s, %s\n' "$name" "$got" \
-            "$(cat "$work/json" "$work/json.err")" \
-            "$verdict"
+        bad "$name" 'exit %s, %s, %s' "$got" "$(cat "$work/json" "$work/json.err")" "$verdict"
     fi
 }
 
 # same NAME FILE FILE
 same() {
     if cmp -s "$2" "$3"; then
-        passed=$((passed + 1))
+        good
     else
-        failed=$((failed + 1))
-        printf 'FAILED %s: %s and %s differ\n' "$1" "$2" "$3"
+        bad "$1" '%s and %s differ' "$2" "$3"
     fi
 }
 
@@ -99,9 +52,7 @@ bash -n <("$cli" completion bash)
 expect "local up" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring" --partitions 32
 expect "local up again" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring"
 expect "another size" 2 "holds a ring of 3" "$cli" local up --dir "$work/ring" --nodes 5
-SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
-    sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
-export SIGNET_SEEDS
+seeds_take
 expect "too many witnesses" 2 "from 0 to 16" "$cli" local up --dir "$work/other" --witnesses 99
 
 expect "put" 0 "" "$cli" put greeting hello
@@ -271,5 +222,4 @@ expect "the shell ran both" 0 "two words" cat "$work/shell"
 expect "down" 0 "" "$cli" local down --wipe --dir "$work/ring"
 expect "wiped" 1 "" test -e "$work/ring"
 
-printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
-[[ $failed -eq 0 ]]
+ended

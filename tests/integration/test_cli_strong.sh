@@ -3,57 +3,12 @@
 # conditional writes, strong and session reads and their receipts, the fleet killed and brought
 # back, a majority lost. usage: test_cli_strong.sh BUILD_DIR
 set -euo pipefail
-
-build=$(cd "$1" && pwd)
-cli=$build/client/kv-cli
-work=$(mktemp -d)
-export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
-unset SIGNET_SEEDS
-passed=0
-failed=0
-
-finish() {
-    "$cli" local down --dir "$work/ring" >/dev/null 2>&1 || true
-    rm -rf "$work"
-}
-trap finish EXIT
-
-# expect NAME EXIT_CODE WANTED_TEXT COMMAND... : runs it, compares the code, looks for the text in
-# what it printed on either stream ("" wants nothing in particular).
-expect() {
-    local name=$1 code=$2 wanted=$3 got=0 out
-    shift 3
-    out=$("$@" 2>&1 </dev/null) || got=$?
-    if [[ $got -eq $code && $out == *"$wanted"* ]]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED %s: exit %s (wanted %s), printed: %s\n   wanted: %s\n' \
-            "$name" "$got" "$code" "$out" "$wanted"
-    fi
-}
-
-# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but what is wanted may take some
-# time.
-settles() {
-    local name=$1 wanted=$2 i out=""
-    shift 2
-    for ((i = 0; i < 150; i++)); do
-        if out=$("$@" 2>&1 </dev/null) && [[ $out == *"$wanted"* ]]; then
-            passed=$((passed + 1))
-            return
-        fi
-        sleep 0.2
-    done
-    failed=$((failed + 1))
-    printf 'FAILED %s: after 30 s it still printed: %s\n   wanted: %s\n' "$name" "$out" "$wanted"
-}
+# shellcheck source=tests/lib/expect.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/expect.sh"
 
 # --- a ring and its fleet -------------------------------------------------------------------------
 expect "nodes alone" 0 "ring of 3 nodes up" "$cli" local up --dir "$work/ring" --partitions 32
-SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
-    sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
-export SIGNET_SEEDS
+seeds_take
 expect "bucket" 0 "" "$cli" bucket create b
 expect "before the fleet" 0 "" "$cli" put b/old one
 expect "strong without a fleet" 0 "one" "$cli" get b/old --read strong
@@ -133,5 +88,4 @@ settles "all is well again" "healthy" "$cli" -o table status
 expect "down" 0 "" "$cli" local down --wipe --dir "$work/ring"
 expect "wiped" 1 "" test -e "$work/ring"
 
-printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
-[[ $failed -eq 0 ]]
+ended

@@ -3,15 +3,10 @@
 # refused or slower, never wrong, and status must say so. On a ring of three with three witnesses.
 # Prints times in ms beside the counts. usage: test_strong_bad.sh BUILD_DIR
 set -euo pipefail
-
-build=$(cd "$1" && pwd)
-cli=$build/client/kv-cli
+# shellcheck source=tests/lib/expect.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/expect.sh"
 witness=$build/witness/signet-witness
-work=$(mktemp -d)
-export SIGNET_CLI_CONFIG=$work/none XDG_STATE_HOME=$work/state XDG_CONFIG_HOME=$work/config
-unset SIGNET_SEEDS SIGNET_READ
-passed=0
-failed=0
+settle_s=20
 strays=()
 
 finish() {
@@ -23,36 +18,6 @@ finish() {
     "$cli" local down --dir "$work/ring" >/dev/null 2>&1 || true
     "$cli" local down --dir "$work/other" >/dev/null 2>&1 || true
     rm -rf "$work"
-}
-trap finish EXIT
-
-# expect NAME EXIT_CODE WANTED_TEXT COMMAND... : as in test_cli_strong.sh.
-expect() {
-    local name=$1 code=$2 wanted=$3 got=0 out
-    shift 3
-    out=$("$@" 2>&1 </dev/null) || got=$?
-    if [[ $got -eq $code && $out == *"$wanted"* ]]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED %s: exit %s (wanted %s), printed: %s\n   wanted: %s\n' \
-            "$name" "$got" "$code" "$out" "$wanted"
-    fi
-}
-
-# settles NAME WANTED_TEXT COMMAND... : as expect with code 0, but may take up to 20 s.
-settles() {
-    local name=$1 wanted=$2 i out=""
-    shift 2
-    for ((i = 0; i < 200; i++)); do
-        if out=$("$@" 2>&1 </dev/null) && [[ $out == *"$wanted"* ]]; then
-            passed=$((passed + 1))
-            return
-        fi
-        sleep 0.1
-    done
-    failed=$((failed + 1))
-    printf 'FAILED %s: after 20 s it still printed: %s\n   wanted: %s\n' "$name" "$out" "$wanted"
 }
 
 now_ms() {
@@ -70,11 +35,9 @@ within() {
     echo "$code" >"$work/code"
     printf '%-34s %6d ms, code %d\n' "$name" "$took" "$code"
     if ((took <= most)); then
-        passed=$((passed + 1))
+        good
     else
-        failed=$((failed + 1))
-        printf 'FAILED %s: it took %d ms, at most %d are allowed: %s\n' \
-            "$name" "$took" "$most" "$out"
+        bad "$name" 'it took %d ms, at most %d are allowed: %s' "$took" "$most" "$out"
     fi
 }
 
@@ -90,9 +53,7 @@ signal() { # signal NAME witness|node NUMBER
 all_fast() { settles "$1" "fast strong reads: on" "$cli" -o table status; }
 
 "$cli" local up --dir "$work/ring" --nodes 3 --witnesses 3 --partitions 16 >/dev/null
-SIGNET_SEEDS=$("$cli" -o json local status --dir "$work/ring" |
-    sed -n 's/.*"listen":"[^0-9]*\([0-9.:]*\)".*/\1/p' | paste -sd,)
-export SIGNET_SEEDS
+seeds_take
 all_fast "the ring is up"
 
 # --- what an available bucket cannot do -----------------------------------------------------------
@@ -269,5 +230,4 @@ done
 "$cli" local start 3 --dir "$work/ring" >/dev/null
 settles "all is well again" "healthy" "$cli" -o table status
 
-printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
-[[ $failed -eq 0 ]]
+ended
