@@ -16,8 +16,9 @@
 #define MS_NS            UINT64_C(1000000)
 #define HEDGE_COST       100u /* Of credit; each read earns hedge_percent. */
 #define HEDGE_CREDIT_MAX 1000u
-#define PUMP_MAX         64u /* Waiting requests looked at in one go. */
-#define DIAL_ROUNDS      3u  /* Every node refused this often: nobody is there. */
+#define PUMP_MAX         64u  /* Waiting requests looked at in one go. */
+#define FENCED_TRY_MS    500u /* A node refuses what a fence holds up sooner than that. */
+#define DIAL_ROUNDS      3u   /* Every node refused this often: nobody is there. */
 
 static void send_or_wait(struct sgn_request *request);
 
@@ -88,7 +89,9 @@ static bool is_worth_another_try(const struct sgn_request *request, int err)
     uint32_t retries_max = request->client->settings.retries_max;
     /* A change in doubt goes on with its id until the deadline: some node may know the verdict. */
     bool is_in_doubt = request->maybe_applied && sgn_op_is_change(request->op) && retries_max > 0;
-    return (is_in_doubt || request->tries <= retries_max) &&
+    /* So does one that a fence holds up: it comes to pass by itself, and nothing was written. */
+    bool is_waiting = err == SGN_ERR_FENCED && retries_max > 0;
+    return (is_in_doubt || is_waiting || request->tries <= retries_max) &&
            (sgn_err_is_retriable(err) || (is_node_fault && request->pinned == 0));
 }
 
@@ -125,7 +128,8 @@ static void attempt_failed(struct sgn_request *request)
     wait_ns = wait_ns / 2 + sgn_prng_below(&client->prng, wait_ns / 2 + 1);
     request->phase = SGN_PHASE_BACKOFF;
     request->retry_ns = sgn_now_ns() + wait_ns;
-    if (request->retry_ns >= request->deadline_ns) {
+    uint64_t least_ns = err == SGN_ERR_FENCED ? FENCED_TRY_MS * MS_NS : 0;
+    if (request->retry_ns + least_ns >= request->deadline_ns) {
         sgn_attempt_finish(request, err); /* There is no time for another try. */
         return;
     }
