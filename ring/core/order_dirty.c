@@ -118,7 +118,7 @@ void sgn_dirty_accept(struct sgn_engine *engine,
         entry->oldest = ballot->hlc < entry->oldest ? ballot->hlc : entry->oldest;
     }
     entry->ballot = *ballot;
-    entry->unsure = false;
+    entry->unsure = entry->soon = false;
     entry->pending = pending;
     entry->tries = 0;
     entry->since_ms = (uint32_t)engine->now_ms;

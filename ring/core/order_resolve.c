@@ -106,7 +106,7 @@ static void look(struct sgn_engine *engine, struct sgn_dirty *entry)
     if (seat < 0) {
         seat = (int)line->seat_count; /* To be wiped. */
     }
-    if (age_ms < patience_ms(engine, entry, seat)) {
+    if (age_ms < patience_ms(engine, entry, seat) && !entry->soon) {
         return;
     }
     /* What is committed can only be settled with all who must confirm it. */
@@ -118,6 +118,7 @@ static void look(struct sgn_engine *engine, struct sgn_dirty *entry)
             engine, entry->partition, entry->key, (uint32_t)(entry - engine->order.dirty) + 1)) {
         entry->since_ms = (uint32_t)engine->now_ms;
         entry->tries++;
+        entry->soon = false;
     }
 }
 

@@ -329,6 +329,7 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
     }
     round->epoch = line->epoch;
     round->promised = round->accepted = round->refused = round->marked = 0;
+    round->behind = false;
     /* 6.3, looked at before anything is sent, so that a refusal has no effect. */
     if (!sgn_order_fenced(engine, line) && !SGN_MUTANT(14)) {
         engine->counts.fenced++;
@@ -442,7 +443,12 @@ void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
     uint64_t waited = engine->now_ms > round->phase_ms ? engine->now_ms - round->phase_ms : 0;
     bool at_work = round->phase == SGN_ROUND_PREPARE || round->phase == SGN_ROUND_ACCEPT;
     if (round->phase == SGN_ROUND_SETTLE) {
-        if (round_overtaken(engine, op) || waited >= SGN_ROUND_MS) {
+        bool overtaken = round_overtaken(engine, op);
+        if (overtaken || waited >= SGN_ROUND_MS) {
+            struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
+            if (entry != NULL && (overtaken || round->behind)) {
+                entry->soon = true; /* An epoch is to blame, no replica: it will go now. */
+            }
             sgn_round_free(engine, op); /* The dirty set brings it up again. */
         }
     } else if (engine->now_ms >= op->deadline_ms) {

@@ -88,6 +88,7 @@ struct sgn_dirty {
     uint32_t before, behind; /* List of the partition; index + 1. */
     uint32_t since_ms;       /* When it became so, or was last taken up; low bits of now_ms. */
     bool pending;            /* Not known committed here. */
+    bool soon;               /* Nobody else is at it: taken up without patience. */
     bool unsure;             /* A store failed: `ballot` may not be what the disk holds. */
     bool used;
     uint16_t tries;
@@ -138,6 +139,7 @@ struct sgn_op_round {
     bool maybe;     /* An ACCEPT with this request's change may have reached someone. */
     bool is_get;    /* Answer with the record. */
     bool is_repair; /* Nobody to answer: a pending or unsettled record is being resolved. */
+    bool behind;    /* A seat refused: it had not adopted the epoch yet. */
     uint32_t cell;  /* Index. */
     uint32_t epoch;
     uint32_t attempts;

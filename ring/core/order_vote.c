@@ -270,6 +270,7 @@ static void round_refused(struct sgn_engine *engine,
         }
     }
     engine->counts.rounds_stale += err == SGN_ERR_STALE;
+    round->behind = round->behind || err == SGN_ERR_STALE;
     /* As long as the others can make a quorum it goes on. */
     const struct sgn_line *line = sgn_round_line(engine, op);
     if (round->phase != SGN_ROUND_SETTLE &&
