@@ -189,8 +189,25 @@ void sgn_round_answer(struct sgn_engine *engine,
                       const struct sgn_ordered *record);
 void sgn_round_free(struct sgn_engine *engine, struct sgn_op *op);
 /* Leaves the cell's queue; begins the next of it. */
+void sgn_round_enqueue(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op);
 void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op);
 void sgn_round_pump(struct sgn_engine *engine, struct sgn_cell *cell);
+void sgn_round_begin(struct sgn_engine *engine, struct sgn_op *op); /* The head. */
+/* Changes that wait ride in the head's round from now on, until sgn_batch_end. */
+void sgn_batch_board(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *head);
+/* Fills the decisions of head and riders and *next, the record to propose, and makes *b its ballot;
+ * b comes as the head's. False if no verdict needs the record to be accepted (3.5). */
+bool sgn_batch_decide(struct sgn_engine *engine,
+                      struct sgn_op *head,
+                      const struct sgn_ordered *current,
+                      struct sgn_ballot *b,
+                      struct sgn_ordered *next);
+void sgn_batch_sent(struct sgn_engine *engine, struct sgn_op *head);
+/* The verdicts; frees the riders, not the head. */
+void sgn_batch_answer(struct sgn_engine *engine,
+                      struct sgn_op *head,
+                      const struct sgn_ordered *record);
+void sgn_batch_end(struct sgn_engine *engine, struct sgn_cell *cell); /* Those left ride no more. */
 /* order_vote.c. decided: the record to decide on is known. look: exposed, or settled? */
 void sgn_round_decided(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_round_look(struct sgn_engine *engine, struct sgn_op *op);

@@ -1,4 +1,4 @@
-/* The proposer (protocol.md 3): one round after the other of a key, from its cell's queue.
+/* The proposer (protocol.md 3): one round after the other of a key, from its queue (order_queue.c).
  *
  *   QUEUED -> PREPARE -> decide -> ACCEPT (with marks) -> exposed: answer, commit -> SETTLE -> gone
  *      \______ chained (3.2) ________^
@@ -7,80 +7,6 @@
  * Votes are masks over the seats of the line of the round's epoch; they never outlive that epoch.
  * */
 #include "ring/core/order_inner.h"
-
-static void round_begin(struct sgn_engine *engine, struct sgn_op *op);
-
-/* --- the queue -------------------------------------------------------------------------------- */
-
-/* Behind the head those of older stamps come first. Each change that is remembered may push out the
- * oldest one remembered, and a change whose stamp is not above that one's can only be told
- * "unknown" (3.5): in the order of stamps that befalls none that waits here. */
-static void queue_push(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
-{
-    uint16_t index = sgn_op_index(engine, op);
-    uint64_t stamp = op->u.round.change.stamp;
-    uint16_t before = cell->queue_tail;
-    if (stamp != 0 && before != SGN_NONE && engine->ops[before].u.round.change.stamp > stamp) {
-        before = cell->queue_head;
-        for (uint16_t i = engine->ops[before].queue_next; i != SGN_NONE;
-             i = engine->ops[i].queue_next) {
-            if (engine->ops[i].u.round.change.stamp > stamp) {
-                break;
-            }
-            before = i;
-        }
-    }
-    uint16_t *link = before == SGN_NONE ? &cell->queue_head : &engine->ops[before].queue_next;
-    op->queue_next = before == SGN_NONE ? SGN_NONE : *link;
-    *link = index;
-    cell->queue_tail = op->queue_next == SGN_NONE ? index : cell->queue_tail;
-}
-
-void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op)
-{
-    uint16_t index = sgn_op_index(engine, op);
-    uint16_t before = SGN_NONE;
-    uint16_t i = cell->queue_head;
-    while (i != index && i != SGN_NONE) {
-        before = i;
-        i = engine->ops[i].queue_next;
-    }
-    if (i == SGN_NONE) {
-        return;
-    }
-    if (before == SGN_NONE) {
-        cell->queue_head = op->queue_next;
-    } else {
-        engine->ops[before].queue_next = op->queue_next;
-    }
-    if (cell->queue_tail == index) {
-        cell->queue_tail = before;
-    }
-    op->queue_next = SGN_NONE;
-}
-
-/* Begins the head's round; one that ends at once makes room for the next. */
-void sgn_round_pump(struct sgn_engine *engine, struct sgn_cell *cell)
-{
-    if (cell->pumping) {
-        return;
-    }
-    cell->pumping = true;
-    sgn_cell_pin(cell);
-    while (cell->queue_head != SGN_NONE && sgn_fx_has_room(engine)) {
-        struct sgn_op *head = &engine->ops[cell->queue_head];
-        if (head->u.round.phase != SGN_ROUND_QUEUED || cell->state != SGN_CELL_READY) {
-            break;
-        }
-        uint16_t index = cell->queue_head;
-        round_begin(engine, head);
-        if (cell->queue_head == index) {
-            break;
-        }
-    }
-    cell->pumping = false;
-    sgn_cell_unpin(engine, cell);
-}
 
 void sgn_round_free(struct sgn_engine *engine, struct sgn_op *op)
 {
@@ -151,6 +77,7 @@ void sgn_round_again(struct sgn_engine *engine, struct sgn_op *op, bool at_once)
 {
     struct sgn_op_round *round = &op->u.round;
     sgn_op_renew(op);
+    sgn_batch_end(engine, sgn_round_cell(engine, op));
     sgn_round_phase(engine, op, SGN_ROUND_BACKOFF);
     round->classic_only = true;
     round->attempts++;
@@ -192,7 +119,7 @@ static bool round_may_chain(struct sgn_engine *engine,
     bool own = b->node == engine->options.node &&
                (b->incarnation == engine->options.incarnation || SGN_MUTANT(7));
     return !op->u.round.classic_only && !op->u.round.must_accept && own && !cell->corrupt &&
-           !sgn_cell_pending(cell) && b->step < UINT32_MAX &&
+           !sgn_cell_pending(cell) && b->step < UINT32_MAX - SGN_ORDERED_OPS_MAX &&
            (sgn_ballot_compare(&promised, b) <= 0 || SGN_MUTANT(7));
 }
 
@@ -217,15 +144,14 @@ static bool round_chain(struct sgn_engine *engine, struct sgn_op *op, struct sgn
                                 engine->options.incarnation,
                                 0};
     }
-    sgn_ordered_decide(&current, &round->change, &b, &next, &round->decision);
-    /* Without a first phase nothing tells that the own record is still the newest: a verdict that
-     * writes nothing needs one (3.5). */
-    if (!round->decision.changes && !round->decision.remembers) {
+    /* Without a first phase nothing tells that the own record is still the newest: verdicts that
+     * write nothing need one (3.5). */
+    round->ballot = b;
+    if (!sgn_batch_decide(engine, op, &current, &b, &next)) {
         return false;
     }
     sgn_cell_promise(cell, &b); /* b' is used once, whatever is evicted. */
     round->chained = true;
-    round->ballot = b;
     round->best_ballot = cell->accepted;
     round->committed = cell->committed;
     sgn_buf_drop(engine, &round->best);
@@ -286,7 +212,7 @@ static void round_classic(struct sgn_engine *engine, struct sgn_op *op, struct s
     }
 }
 
-static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
+void sgn_round_begin(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_round *round = &op->u.round;
     struct sgn_cell *cell = sgn_round_cell(engine, op);
@@ -345,6 +271,7 @@ static void round_begin(struct sgn_engine *engine, struct sgn_op *op)
         round->phase_ms += 20;
         return;
     }
+    sgn_batch_board(engine, cell, op);
     if (!round_chain(engine, op, cell)) {
         round_classic(engine, op, cell);
     }
@@ -355,7 +282,7 @@ void sgn_round_cell_ready(struct sgn_engine *engine, struct sgn_op *op)
     struct sgn_cell *cell = sgn_round_cell(engine, op);
     if (op->u.round.phase == SGN_ROUND_CELL) {
         sgn_round_phase(engine, op, SGN_ROUND_QUEUED);
-        queue_push(engine, cell, op);
+        sgn_round_enqueue(engine, cell, op);
     }
     sgn_round_pump(engine, cell);
 }
@@ -464,7 +391,7 @@ void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
         sgn_round_look(engine, op); /* A fence may have been passed meanwhile. */
     } else if (round->phase == SGN_ROUND_BACKOFF && engine->now_ms >= round->phase_ms &&
                cell->state == SGN_CELL_READY) {
-        round_begin(engine, op);
+        sgn_round_begin(engine, op);
     } else if (round->phase == SGN_ROUND_QUEUED) {
         sgn_round_pump(engine, cell);
     }

@@ -118,6 +118,7 @@ struct sgn_link {
 enum sgn_round_phase {
     SGN_ROUND_CELL,    /* Waits for its cell. */
     SGN_ROUND_QUEUED,  /* In the cell's queue. */
+    SGN_ROUND_RIDES,   /* There too; decided by the round at the head (order_queue.c). */
     SGN_ROUND_PREPARE, /* 3.1.2 */
     SGN_ROUND_ACCEPT,  /* 3.1.4 */
     SGN_ROUND_BACKOFF,

@@ -53,7 +53,7 @@ static void round_accept(struct sgn_engine *engine, struct sgn_op *op)
     sgn_op_renew(op); /* Answers to the first phase are late from now on. */
     sgn_round_phase(engine, op, SGN_ROUND_ACCEPT);
     round->accepted = round->refused = round->marked = 0;
-    round->maybe = round->maybe || round->decision.changes || round->decision.remembers;
+    sgn_batch_sent(engine, op);
     sgn_round_send_accept(engine, op, sgn_line_all(line));
     if (!SGN_MUTANT(1)) {
         (void)sgn_barrier_ask(engine,
@@ -86,13 +86,12 @@ void sgn_round_decided(struct sgn_engine *engine, struct sgn_op *op)
         /* 3.7: what was dropped with tombstones is remembered by the map, whoever promised. */
         current.ops_floor = sgn_round_line(engine, op)->floor_stamp;
     }
-    sgn_ordered_decide(&current, &round->change, &round->ballot, &next, &round->decision);
+    bool writes = sgn_batch_decide(engine, op, &current, &round->ballot, &next);
     /* 3.5: a verdict that writes nothing may stand on a record known committed; on nothing at all
      * too, for whatever was exposed would have been seen by one of Q. */
     bool known = sgn_ballot_compare(&round->committed, &round->best_ballot) >= 0;
-    bool plain = !round->decision.changes && !round->decision.remembers;
-    if (plain && !round->must_accept && !round->is_repair && (known || SGN_MUTANT(28))) {
-        sgn_round_answer(engine, op, &current);
+    if (!writes && !round->must_accept && !round->is_repair && (known || SGN_MUTANT(28))) {
+        sgn_batch_answer(engine, op, &current);
         sgn_round_free(engine, op);
         return;
     }
@@ -185,10 +184,10 @@ void sgn_round_look(struct sgn_engine *engine, struct sgn_op *op)
                               &round->ballot,
                               UINT32_MAX);
     }
-    sgn_round_answer(engine, op, &record);
+    sgn_cell_pin(cell);
+    sgn_batch_answer(engine, op, &record);
     op->replied = true;
     sgn_round_phase(engine, op, SGN_ROUND_SETTLE);
-    sgn_cell_pin(cell);
     if (round_settled(engine, op)) {
         round_settle(engine, op);
     } else {

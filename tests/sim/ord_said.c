@@ -84,6 +84,21 @@ void ord_white_asked(struct ord_world *world,
     ask_keep(world, &ask);
 }
 
+/* A batch takes a step for each change after the first, so a classic round's need not be 0. */
+static bool is_chained(const struct ord_white *white, const struct ord_ballot_seen *seen)
+{
+    const struct sgn_ballot *b = &seen->ballot;
+    for (uint32_t i = white->first_of_key[seen->key]; i != 0;
+         i = white->ballots[i - 1].next_of_key) {
+        const struct ord_ballot_seen *other = &white->ballots[i - 1];
+        if (other->digest != 0 && other->ballot.hlc == b->hlc && other->ballot.node == b->node &&
+            other->ballot.incarnation == b->incarnation && other->ballot.step < b->step) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* 3.1.3: a classic round proposes with the promises of a majority of the epoch it proposes in; its
  * own is not sent to anyone. A chained one stands on the ballot before it (3.2). */
 static void said_propose(struct ord_world *world,
@@ -94,9 +109,13 @@ static void said_propose(struct ord_world *world,
     struct ord_ballot_seen *seen = ord_white_record(world, key, msg->value);
     const struct sgn_line *line =
         ord_white_line(&world->white, ord_key_partition(world, key), msg->epoch);
-    if (seen == NULL || seen->ballot.step != 0 || line == NULL || line->epoch != msg->epoch) {
+    if (seen == NULL || line == NULL || line->epoch != msg->epoch ||
+        is_chained(&world->white, seen)) {
         return;
     }
+    struct sgn_ballot promised = seen->ballot;
+    promised.step = 0;
+    seen = ord_white_ballot(world, key, &promised);
     uint32_t nodes = ord_white_votes(seen, msg->epoch)->promised | UINT32_C(1) << node;
     uint32_t seats = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {

@@ -95,6 +95,22 @@ static uint32_t maker_of(const struct sgn_ordered *record)
     return by_body;
 }
 
+/* The versions between, of changes decided in one batch: no record of their own ever travels. The
+ * op that made one is the oldest that tells of it. */
+static void propose_between(struct ord_world *world, uint32_t key, const struct sgn_ordered *record)
+{
+    for (uint32_t i = record->op_count; i > 0; i--) {
+        const struct sgn_op_id *op = &record->ops[i - 1];
+        uint32_t write = (uint32_t)sgn_get_uint(op->id.bytes + 8, 8);
+        if (op->verdict == SGN_VERDICT_APPLIED && op->version.rev != 0 &&
+            op->version.rev < record->version.rev && write < world->oracle.write_count &&
+            ord_oracle_fact(&world->oracle, key, &op->version) == NULL) {
+            ord_oracle_propose(
+                &world->oracle, key, &op->version, write, world->oracle.writes[write].is_delete);
+        }
+    }
+}
+
 struct ord_ballot_seen *ord_white_record(struct ord_world *world,
                                          uint32_t key,
                                          struct sgn_bytes bytes)
@@ -125,6 +141,7 @@ struct ord_ballot_seen *ord_white_record(struct ord_world *world,
                 seen->ops[seen->op_count++] = record.ops[i].version;
             }
         }
+        propose_between(world, key, &record);
         ord_oracle_propose(
             &world->oracle, key, &record.version, maker_of(&record), sgn_ordered_is_dead(&record));
     }
