@@ -92,13 +92,6 @@ struct ord_event {
     uint8_t *ask_bytes;
 };
 
-struct ord_pool {
-    struct sgn_pool pool; /* First: the engine hands this pointer back. */
-    struct ord_world *world;
-    uint64_t in_use;
-    bool starting; /* Refuses nothing: a daemon that cannot read its state ends with a sentence. */
-};
-
 struct ord_node {
     uint32_t id;
     bool up;
@@ -108,7 +101,7 @@ struct ord_node {
     uint64_t down_until_us;
     struct sgn_engine *engine;
     void *memory;
-    struct ord_pool pool;
+    struct sim_pool pool;
     struct sim_disk disk;
     int64_t skew_ms;
     bool commit_scheduled, flush_scheduled;

@@ -5,8 +5,6 @@
 #include "ring/core/check.h"
 #include "tests/sim/ord.h"
 
-#define POOL_BYTES_MAX (64u << 20)
-
 static void fold_bytes(struct ord_world *world, struct sgn_bytes bytes)
 {
     const uint8_t *raw = bytes.ptr;
@@ -156,70 +154,7 @@ static void tick(struct ord_world *world, struct ord_event *due)
     }
 }
 
-/* --- memory ----------------------------------------------------------------------------------- */
-
-static void *pool_get(struct sgn_pool *pool, size_t bytes)
-{
-    struct ord_pool *own = (struct ord_pool *)pool;
-    struct ord_world *world = own->world;
-    bool refuse = !world->healing && !own->starting &&
-                  sgn_prng_chance(&world->prng, world->options.fault[ORD_pool_refuse]);
-    if (refuse || own->in_use + bytes > POOL_BYTES_MAX) {
-        return NULL;
-    }
-    uint64_t *block = malloc(bytes + 16);
-    SGN_ASSERT(block != NULL);
-    block[0] = bytes;
-    own->in_use += bytes;
-    return block + 2;
-}
-
-static void pool_put(struct sgn_pool *pool, void *ptr)
-{
-    struct ord_pool *own = (struct ord_pool *)pool;
-    uint64_t *block = (uint64_t *)ptr - 2;
-    SGN_ASSERT(own->in_use >= block[0]);
-    own->in_use -= block[0];
-    free(block);
-}
-
 /* --- start and stop --------------------------------------------------------------------------- */
-
-static struct sgn_bytes value_of(const struct sim_entry *entry)
-{
-    return sgn_bytes_of(entry->value, entry->value_bytes);
-}
-
-static void restore(struct ord_world *world, struct ord_node *node)
-{
-    static const char *const names[] = {"map", "register", "ceiling", "watermark"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        struct sgn_bytes name = sgn_bytes_str(names[i]);
-        const struct sim_entry *entry = sim_disk_find(&node->disk, SGN_FAMILY_META, name);
-        if (entry != NULL &&
-            sgn_engine_restore_meta(node->engine, name, value_of(entry)) != SGN_OK) {
-            ord_violation(&world->oracle, "node %u cannot read its own %s", node->id, names[i]);
-        }
-    }
-    const struct sim_family *meta = &node->disk.families[SGN_FAMILY_META];
-    for (uint32_t i = 0; i < meta->count; i++) {
-        struct sgn_bytes key = sgn_bytes_of(meta->list[i].key, meta->list[i].key_bytes);
-        if (sgn_bytes_starts(key, sgn_bytes_str("buckets/"))) {
-            sgn_engine_restore_bucket(node->engine, value_of(&meta->list[i]));
-        }
-    }
-    const struct sim_family *tree = &node->disk.families[SGN_FAMILY_TREE];
-    for (uint32_t i = 0; i < tree->count; i++) {
-        sgn_engine_restore_leaf(node->engine,
-                                sgn_bytes_of(tree->list[i].key, tree->list[i].key_bytes),
-                                value_of(&tree->list[i]));
-    }
-    const struct sim_family *hints = &node->disk.families[SGN_FAMILY_HINT];
-    for (uint32_t i = 0; i < hints->count; i++) {
-        sgn_engine_restore_hint(node->engine,
-                                sgn_bytes_of(hints->list[i].key, hints->list[i].key_bytes));
-    }
-}
 
 void ord_node_start(struct ord_world *world, uint32_t index)
 {
@@ -232,7 +167,7 @@ void ord_node_start(struct ord_world *world, uint32_t index)
     node->commit_scheduled = node->flush_scheduled = false;
     node->map_version = 0;
     node->disk.failed = false;
-    node->pool = (struct ord_pool){.pool = {pool_get, pool_put}, .world = world, .starting = true};
+    node->pool = sim_pool_of(&world->prng, &world->healing, world->options.fault[ORD_pool_refuse]);
     node->memory = calloc(1, sgn_engine_bytes(&world->ring) + 16);
     SGN_ASSERT(node->memory != NULL);
     struct sgn_engine_options options = {.node = node->id,
@@ -250,7 +185,10 @@ void ord_node_start(struct ord_world *world, uint32_t index)
                                          .tombstone_ms = world->options.tombstone_ms};
     node->engine = sgn_engine_init(
         node->memory, &world->ring, &node->pool.pool, &options, world->now_us / 1000);
-    restore(world, node);
+    const char *refused = sim_restore(node->engine, &node->disk);
+    if (refused != NULL) {
+        ord_violation(&world->oracle, "node %u cannot read its own %s", node->id, refused);
+    }
     node->pool.starting = false;
     after_step(world, index);
     ord_heard_start(world, index);

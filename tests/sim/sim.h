@@ -18,6 +18,7 @@
 #include "ring/core/engine.h"
 #include "ring/core/prng.h"
 #include "tests/sim/sim_heap.h"
+#include "tests/sim/sim_start.h"
 
 #define SIM_BUCKET            "av" /* Available; the ordered workload has its own world (ord.h). */
 #define SIM_NODES_MAX         7u
@@ -153,13 +154,6 @@ void sim_history_check_final(struct sim_history *history,
                              const struct sgn_record *final);
 
 /* --- the world (sim_world.c), clients (sim_client.c), faults (sim_fault.c) --- */
-
-struct sim_pool {
-    struct sgn_pool pool; /* First: the engine hands this pointer back. */
-    struct sim_world *world;
-    uint64_t in_use;
-    bool starting; /* Refuses nothing: a daemon that cannot read its state ends with a sentence. */
-};
 
 struct sim_node {
     uint32_t id;

@@ -5,7 +5,6 @@
 #include "ring/core/check.h"
 #include "tests/sim/sim.h"
 
-#define POOL_BYTES_MAX (64u << 20)
 #define PEER_TOKEN                                                                                 \
     (UINT64_C(1) << 63) /* Token of a peer's request: flag, its boot, index, number. */
 
@@ -341,64 +340,6 @@ static void tick(struct sim_world *world, struct sim_event *due)
     next->node_boot = node->boot;
 }
 
-static void *pool_get(struct sgn_pool *pool, size_t bytes)
-{
-    struct sim_pool *own = (struct sim_pool *)pool;
-    struct sim_world *world = own->world;
-    bool refuse = !world->healing && !own->starting &&
-                  sgn_prng_chance(&world->prng, world->options.pool_refuse_pm);
-    if (refuse || own->in_use + bytes > POOL_BYTES_MAX) {
-        return NULL;
-    }
-    uint64_t *block = malloc(bytes + 16);
-    SGN_ASSERT(block != NULL);
-    block[0] = bytes;
-    own->in_use += bytes;
-    return block + 2;
-}
-
-static void pool_put(struct sgn_pool *pool, void *ptr)
-{
-    struct sim_pool *own = (struct sim_pool *)pool;
-    uint64_t *block = (uint64_t *)ptr - 2;
-    SGN_ASSERT(own->in_use >= block[0]);
-    own->in_use -= block[0];
-    free(block);
-}
-
-static void restore(struct sim_node *node)
-{
-    static const char *const names[] = {"map", "register", "ceiling", "watermark"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        struct sgn_bytes name = sgn_bytes_str(names[i]);
-        const struct sim_entry *entry = sim_disk_find(&node->disk, SGN_FAMILY_META, name);
-        if (entry != NULL) {
-            int err = sgn_engine_restore_meta(
-                node->engine, name, sgn_bytes_of(entry->value, entry->value_bytes));
-            SGN_ASSERT(err == SGN_OK);
-        }
-    }
-    const struct sim_family *meta = &node->disk.families[SGN_FAMILY_META];
-    for (uint32_t i = 0; i < meta->count; i++) {
-        struct sgn_bytes key = sgn_bytes_of(meta->list[i].key, meta->list[i].key_bytes);
-        if (sgn_bytes_starts(key, sgn_bytes_str("buckets/"))) {
-            sgn_engine_restore_bucket(node->engine,
-                                      sgn_bytes_of(meta->list[i].value, meta->list[i].value_bytes));
-        }
-    }
-    const struct sim_family *tree = &node->disk.families[SGN_FAMILY_TREE];
-    for (uint32_t i = 0; i < tree->count; i++) {
-        sgn_engine_restore_leaf(node->engine,
-                                sgn_bytes_of(tree->list[i].key, tree->list[i].key_bytes),
-                                sgn_bytes_of(tree->list[i].value, tree->list[i].value_bytes));
-    }
-    const struct sim_family *hints = &node->disk.families[SGN_FAMILY_HINT];
-    for (uint32_t i = 0; i < hints->count; i++) {
-        sgn_engine_restore_hint(node->engine,
-                                sgn_bytes_of(hints->list[i].key, hints->list[i].key_bytes));
-    }
-}
-
 static uint32_t stored_generation(const struct sim_node *node, const char *name, uint32_t least)
 {
     const struct sim_entry *entry =
@@ -419,7 +360,7 @@ void sim_node_start(struct sim_world *world, uint32_t index)
     node->commit_scheduled = false;
     node->flush_scheduled = false;
     node->disk.failed = false;
-    node->pool = (struct sim_pool){.pool = {pool_get, pool_put}, .world = world, .starting = true};
+    node->pool = sim_pool_of(&world->prng, &world->healing, world->options.pool_refuse_pm);
     node->memory = calloc(1, sgn_engine_bytes(&world->ring) + 16);
     SGN_ASSERT(node->memory != NULL);
     struct sgn_engine_options options = {.node = node->id,
@@ -436,7 +377,8 @@ void sim_node_start(struct sim_world *world, uint32_t index)
                                          .resolve_ms = 500};
     node->engine = sgn_engine_init(
         node->memory, &world->ring, &node->pool.pool, &options, world->now_us / 1000);
-    restore(node);
+    const char *refused = sim_restore(node->engine, &node->disk);
+    SGN_ASSERT(refused == NULL);
     node->pool.starting = false;
     struct sim_event *first = sim_schedule(world, 1000, tick);
     first->node = index;
