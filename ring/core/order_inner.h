@@ -188,8 +188,8 @@ void sgn_round_answer(struct sgn_engine *engine,
                       struct sgn_op *op,
                       const struct sgn_ordered *record);
 void sgn_round_free(struct sgn_engine *engine, struct sgn_op *op);
-/* Leaves the cell's queue; begins the next of it. */
 void sgn_round_enqueue(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op);
+/* Leaves the cell's queue; begins the next of it. */
 void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *op);
 void sgn_round_pump(struct sgn_engine *engine, struct sgn_cell *cell);
 void sgn_round_begin(struct sgn_engine *engine, struct sgn_op *op); /* The head. */

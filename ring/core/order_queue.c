@@ -7,7 +7,11 @@
  *
  * Every verdict waits for the record to be exposed (3.1.6), which is chosen after its change came:
  * so also one that writes nothing (3.5). Verdicts that stand on promises alone are given to whom
- * boarded before they were asked for. */
+ * boarded before they were asked for.
+ *
+ * A rider whose first round came to nothing may ride in a chained one, though its own next one
+ * would be classic (3.5): this node promised the ballot that failed, so it can only chain on a
+ * record that has that change or was agreed on above it. */
 #include "ring/core/order_inner.h"
 
 /* --- the queue -------------------------------------------------------------------------------- */
@@ -48,6 +52,9 @@ void sgn_round_leave(struct sgn_engine *engine, struct sgn_cell *cell, struct sg
     if (i == SGN_NONE) {
         return;
     }
+    if (op->u.round.phase == SGN_ROUND_RIDES) {
+        cell->riders--;
+    }
     if (before == SGN_NONE) {
         sgn_batch_end(engine, cell);
         cell->queue_head = op->queue_next;
@@ -85,29 +92,36 @@ void sgn_round_pump(struct sgn_engine *engine, struct sgn_cell *cell)
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
-/* Half of the requests that a record remembers: an answer lost can be asked for again (3.5). */
-#define RIDERS_MAX (SGN_ORDERED_OPS_MAX / 2 - 1)
+/* With the head a quarter of the requests that a record remembers: whoever asks again because an
+ * answer was lost, or comes late with an older stamp, has some rounds of time (3.5). */
+#define RIDERS_MAX (SGN_ORDERED_OPS_MAX / 4 - 1)
 
-/* The next one that rides; NULL: no more. Begins with the head. */
-static struct sgn_op *rider_after(struct sgn_engine *engine, const struct sgn_op *op)
+/* The next one that rides, behind `op`; NULL when all `left` of them have been seen. */
+static struct sgn_op *rider_after(struct sgn_engine *engine,
+                                  const struct sgn_op *op,
+                                  uint32_t *left)
 {
-    uint16_t i = op->queue_next;
-    while (i != SGN_NONE && engine->ops[i].u.round.phase != SGN_ROUND_RIDES) {
-        i = engine->ops[i].queue_next;
+    if (*left == 0) {
+        return NULL;
     }
-    return i == SGN_NONE ? NULL : &engine->ops[i];
+    uint16_t i = op->queue_next;
+    while (engine->ops[i].u.round.phase != SGN_ROUND_RIDES) {
+        i = engine->ops[i].queue_next;
+        SGN_ASSERT(i != SGN_NONE);
+    }
+    (*left)--;
+    return &engine->ops[i];
 }
 
 void sgn_batch_board(struct sgn_engine *engine, struct sgn_cell *cell, struct sgn_op *head)
 {
-    uint32_t riders = 0;
-    SGN_ASSERT(cell->queue_head == sgn_op_index(engine, head));
-    for (uint16_t i = head->queue_next; i != SGN_NONE && riders < RIDERS_MAX;
+    SGN_ASSERT(cell->queue_head == sgn_op_index(engine, head) && cell->riders == 0);
+    for (uint16_t i = head->queue_next; i != SGN_NONE && cell->riders < RIDERS_MAX;
          i = engine->ops[i].queue_next) {
         struct sgn_op *op = &engine->ops[i];
         if (op->u.round.phase == SGN_ROUND_QUEUED && op->u.round.change.kind != SGN_CHANGE_READ) {
             op->u.round.phase = SGN_ROUND_RIDES;
-            riders++;
+            cell->riders++;
         }
     }
 }
@@ -121,13 +135,16 @@ bool sgn_batch_decide(struct sgn_engine *engine,
     struct sgn_decision *decision = &head->u.round.decision;
     sgn_ordered_decide(current, &head->u.round.change, b, next, decision);
     bool writes = decision->changes || decision->remembers;
-    for (struct sgn_op *op = rider_after(engine, head); op != NULL; op = rider_after(engine, op)) {
+    uint32_t left = sgn_round_cell(engine, head)->riders;
+    struct sgn_op *op = head;
+    while ((op = rider_after(engine, op, &left)) != NULL) {
         struct sgn_ordered after;
         decision = &op->u.round.decision;
         struct sgn_ballot later = *b;
         SGN_ASSERT(later.step < UINT32_MAX);
         later.step++;
-        sgn_ordered_decide(next, &op->u.round.change, &later, &after, decision);
+        sgn_ordered_decide(
+            SGN_MUTANT(36) ? current : next, &op->u.round.change, &later, &after, decision);
         if (decision->changes || decision->remembers) {
             *next = after;
             *b = later;
@@ -139,7 +156,8 @@ bool sgn_batch_decide(struct sgn_engine *engine,
 
 void sgn_batch_sent(struct sgn_engine *engine, struct sgn_op *head)
 {
-    for (struct sgn_op *op = head; op != NULL; op = rider_after(engine, op)) {
+    uint32_t left = sgn_round_cell(engine, head)->riders;
+    for (struct sgn_op *op = head; op != NULL; op = rider_after(engine, op, &left)) {
         struct sgn_op_round *round = &op->u.round;
         round->maybe = round->maybe || round->decision.changes || round->decision.remembers;
     }
@@ -149,9 +167,11 @@ void sgn_batch_answer(struct sgn_engine *engine,
                       struct sgn_op *head,
                       const struct sgn_ordered *record)
 {
-    struct sgn_op *op;
+    struct sgn_cell *cell = sgn_round_cell(engine, head);
     sgn_round_answer(engine, head, record);
-    while ((op = rider_after(engine, head)) != NULL) {
+    while (cell->riders > 0) {
+        uint32_t left = 1;
+        struct sgn_op *op = rider_after(engine, head, &left);
         op->u.round.accepted = head->u.round.accepted;
         sgn_round_answer(engine, op, record);
         sgn_round_free(engine, op);
@@ -160,11 +180,11 @@ void sgn_batch_answer(struct sgn_engine *engine,
 
 void sgn_batch_end(struct sgn_engine *engine, struct sgn_cell *cell)
 {
-    for (uint16_t i = cell->queue_head; i != SGN_NONE; i = engine->ops[i].queue_next) {
-        struct sgn_op_round *round = &engine->ops[i].u.round;
-        if (round->phase == SGN_ROUND_RIDES) {
-            round->phase = SGN_ROUND_QUEUED;
-            round->classic_only = round->classic_only || round->maybe;
-        }
+    uint32_t left = cell->riders;
+    cell->riders = 0;
+    struct sgn_op *op = left == 0 ? NULL : &engine->ops[cell->queue_head];
+    while (op != NULL && (op = rider_after(engine, op, &left)) != NULL) {
+        op->u.round.phase = SGN_ROUND_QUEUED;
+        op->u.round.classic_only = op->u.round.classic_only || op->u.round.maybe;
     }
 }

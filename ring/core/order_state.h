@@ -73,6 +73,7 @@ struct sgn_cell {
     bool shadow_known;               /* With shadow NULL: committed means absent. */
     uint16_t wait_head, wait_tail;   /* Ops that wait for the load, or for a commit. */
     uint16_t queue_head, queue_tail; /* Rounds to coordinate; the head is at work. */
+    uint8_t riders;                  /* Of the queue, in the head's round. */
 };
 
 struct sgn_dirty {

@@ -16,7 +16,14 @@
 #define RESTARTS (F(crash) | F(step_crash) | F(power))
 #define LINKS    (F(loss) | F(reorder) | F(cut) | F(one_way))
 
-enum ord_want { WANT_FLEET = 1, WANT_NO_FLEET = 2, WANT_TINY = 4, WANT_HOT = 8, WANT_DROPS = 16 };
+enum ord_want {
+    WANT_FLEET = 1,
+    WANT_NO_FLEET = 2,
+    WANT_TINY = 4,
+    WANT_HOT = 8,
+    WANT_DROPS = 16,
+    WANT_SPARE = 32
+};
 
 /* What shows the mutant, beside what the seed draws: faults that must be on, and that must be off
  * because they only hide it. */
@@ -146,9 +153,9 @@ static const struct ord_mutant mutants[] = {
      ORD_MIX_ALL},
     {26,
      "joint slow read with one majority",
-     F(move) | LINKS,
-     FAILING,
-     WANT_HOT | WANT_NO_FLEET,
+     F(move) | F(cut),
+     FAILING | RESTARTS | F(long_down) | F(loss),
+     WANT_HOT | WANT_NO_FLEET | WANT_SPARE,
      ORD_MIX_READS},
     {27,
      "commit does not raise promised",
@@ -204,6 +211,12 @@ static const struct ord_mutant mutants[] = {
      FAILING,
      WANT_FLEET | WANT_HOT,
      ORD_MIX_ALL},
+    {36,
+     "riders decided on the record before the batch",
+     F(reorder),
+     FAILING,
+     WANT_HOT,
+     ORD_MIX_CONDITIONS},
 };
 #define MUTANT_COUNT ((int)(sizeof(mutants) / sizeof(mutants[0])))
 
@@ -245,6 +258,10 @@ void ord_mutant_shape(struct ord_options *o,
     if ((mutant->want & WANT_HOT) != 0) {
         o->keys = o->entries_max < 16 ? o->keys : 1 + (uint32_t)sgn_prng_below(prng, 3);
         o->clients = o->clients < 4 ? 4 : o->clients;
+    }
+    if ((mutant->want & WANT_SPARE) != 0) { /* Enough to go on while a replica set is cut in two. */
+        o->nodes = ORD_NODES_MAX;
+        o->replicas = 3;
     }
     if ((mutant->want & WANT_DROPS) != 0) {
         o->tombstone_ms = 200 + (uint32_t)sgn_prng_below(prng, 600);

@@ -72,7 +72,7 @@ void ord_oracle_propose(struct ord_oracle *oracle,
     struct ord_fact *fact = fact_find(oracle, key, version);
     if (fact != NULL) {
         bool other = write != ORD_NO_WRITE && fact->write != ORD_NO_WRITE && fact->write != write;
-        if (other || fact->dead != dead) {
+        if (other || fact->dead != dead || fact->between) {
             ord_violation(oracle,
                           "key %u rev %llu: two records of one version",
                           key,
@@ -96,6 +96,36 @@ void ord_oracle_propose(struct ord_oracle *oracle,
                               .version = *version,
                               .chain = oracle->heads[slot]};
     oracle->heads[slot] = oracle->fact_count;
+}
+
+void ord_oracle_between(struct ord_oracle *oracle,
+                        uint32_t key,
+                        const struct sgn_version *version,
+                        uint32_t write,
+                        bool made)
+{
+    struct ord_fact *fact = fact_find(oracle, key, version);
+    if (write >= oracle->write_count || (fact == NULL && !made)) {
+        ord_violation(oracle,
+                      "key %u rev %llu: a record tells of it, and no request explains it",
+                      key,
+                      (unsigned long long)version->rev);
+        return;
+    }
+    if (fact == NULL) {
+        ord_oracle_propose(oracle, key, version, write, oracle->writes[write].is_delete);
+        fact = fact_find(oracle, key, version);
+        if (fact != NULL) {
+            fact->between = true;
+        }
+    } else if (made && fact->write != ORD_NO_WRITE && fact->write != write) {
+        ord_violation(oracle,
+                      "key %u rev %llu: writes %u and %u are both said to have made it",
+                      key,
+                      (unsigned long long)version->rev,
+                      fact->write,
+                      write);
+    }
 }
 
 /* 3.5: one request makes at most one version, and none once its client was told so. */
@@ -142,7 +172,8 @@ static bool may_have_been_dropped(const struct ord_oracle *oracle,
 {
     for (uint32_t i = 0; i < oracle->fact_count; i++) {
         const struct ord_fact *fact = &oracle->facts[i];
-        if (fact->key == key && fact->dead && ord_version_compare(&fact->version, from) >= 0 &&
+        if (fact->key == key && fact->dead && !fact->between &&
+            ord_version_compare(&fact->version, from) >= 0 &&
             ord_version_compare(&fact->version, below) < 0) {
             return true;
         }

@@ -38,6 +38,7 @@ struct ord_fact {
     uint32_t key;
     uint32_t write; /* That made it; ORD_NO_WRITE for a key never written. */
     bool dead, exposed;
+    bool between; /* Made and overwritten in one batch: no record of it can ever have been. */
     struct sgn_version version;
     uint32_t chain; /* Next fact of the same hash slot, + 1. */
 };
@@ -70,6 +71,14 @@ void ord_oracle_propose(struct ord_oracle *oracle,
                         const struct sgn_version *version,
                         uint32_t write,
                         bool dead);
+/* A record that some round proposes tells of a version below its own. If none proposed that one, it
+ * was made and overwritten within a batch. `made`: by this write for certain, not by one before it
+ * whose id fell off. */
+void ord_oracle_between(struct ord_oracle *oracle,
+                        uint32_t key,
+                        const struct sgn_version *version,
+                        uint32_t write,
+                        bool made);
 /* NULL: nobody proposed it. */
 const struct ord_fact *ord_oracle_fact(const struct ord_oracle *oracle,
                                        uint32_t key,

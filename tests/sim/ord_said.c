@@ -84,19 +84,42 @@ void ord_white_asked(struct ord_world *world,
     ask_keep(world, &ask);
 }
 
-/* A batch takes a step for each change after the first, so a classic round's need not be 0. */
-static bool is_chained(const struct ord_white *white, const struct ord_ballot_seen *seen)
+/* The record of that ballot's round before in its chain (3.2); NULL: none, so it is classic. Not by
+ * its step: a batch takes one for each change after the first. */
+static struct ord_ballot_seen *chained_on(struct ord_white *white,
+                                          const struct ord_ballot_seen *seen)
 {
     const struct sgn_ballot *b = &seen->ballot;
-    for (uint32_t i = white->first_of_key[seen->key]; i != 0;
-         i = white->ballots[i - 1].next_of_key) {
-        const struct ord_ballot_seen *other = &white->ballots[i - 1];
+    struct ord_ballot_seen *base = NULL;
+    for (uint32_t i = white->first_of_key[seen->key]; i != 0;) {
+        struct ord_ballot_seen *other = &white->ballots[i - 1];
+        i = other->next_of_key;
         if (other->digest != 0 && other->ballot.hlc == b->hlc && other->ballot.node == b->node &&
-            other->ballot.incarnation == b->incarnation && other->ballot.step < b->step) {
-            return true;
+            other->ballot.incarnation == b->incarnation && other->ballot.step < b->step &&
+            (base == NULL || other->ballot.step > base->ballot.step)) {
+            base = other;
         }
     }
-    return false;
+    return base;
+}
+
+/* 3.2: a node goes on from what is chosen, and a ballot is used once. */
+static void chain_look(struct ord_world *world, uint32_t node, const struct ord_ballot_seen *base)
+{
+    bool chosen = false;
+    for (uint32_t i = 0; i < base->vote_count && !chosen; i++) {
+        const struct ord_votes *votes = &base->votes[i];
+        const struct sgn_line *line =
+            ord_white_line(&world->white, ord_key_partition(world, base->key), votes->epoch);
+        chosen = line != NULL && sgn_line_quorum(line, ord_white_seats(line, votes->accepted));
+    }
+    if (!chosen) {
+        ord_violation(&world->oracle,
+                      "3.2: node %u chains key %u on rev %llu, which no majority has accepted",
+                      world->nodes[node].id,
+                      base->key,
+                      (unsigned long long)base->version.rev);
+    }
 }
 
 /* 3.1.3: a classic round proposes with the promises of a majority of the epoch it proposes in; its
@@ -109,19 +132,18 @@ static void said_propose(struct ord_world *world,
     struct ord_ballot_seen *seen = ord_white_record(world, key, msg->value);
     const struct sgn_line *line =
         ord_white_line(&world->white, ord_key_partition(world, key), msg->epoch);
-    if (seen == NULL || line == NULL || line->epoch != msg->epoch ||
-        is_chained(&world->white, seen)) {
+    struct ord_ballot_seen *base = seen == NULL ? NULL : chained_on(&world->white, seen);
+    if (base != NULL) {
+        chain_look(world, node, base);
+    }
+    if (seen == NULL || base != NULL || line == NULL || line->epoch != msg->epoch) {
         return;
     }
     struct sgn_ballot promised = seen->ballot;
     promised.step = 0;
     seen = ord_white_ballot(world, key, &promised);
     uint32_t nodes = ord_white_votes(seen, msg->epoch)->promised | UINT32_C(1) << node;
-    uint32_t seats = 0;
-    for (uint32_t i = 0; i < line->seat_count; i++) {
-        seats |= (nodes >> (line->seats[i].node - 1) & 1u) << i;
-    }
-    if (!sgn_line_quorum(line, seats)) {
+    if (!sgn_line_quorum(line, ord_white_seats(line, nodes))) {
         ord_violation(
             &world->oracle,
             "3.1.3: node %u proposes for key %u without a majority's promises in epoch %u",

@@ -101,12 +101,19 @@ static void propose_between(struct ord_world *world, uint32_t key, const struct 
 {
     for (uint32_t i = record->op_count; i > 0; i--) {
         const struct sgn_op_id *op = &record->ops[i - 1];
-        uint32_t write = (uint32_t)sgn_get_uint(op->id.bytes + 8, 8);
+        uint32_t before = i;
+        while (before < record->op_count && record->ops[before].verdict == SGN_VERDICT_VOID) {
+            before++;
+        }
+        const struct sgn_op_id *older = before < record->op_count ? &record->ops[before] : NULL;
         if (op->verdict == SGN_VERDICT_APPLIED && op->version.rev != 0 &&
-            op->version.rev < record->version.rev && write < world->oracle.write_count &&
-            ord_oracle_fact(&world->oracle, key, &op->version) == NULL) {
-            ord_oracle_propose(
-                &world->oracle, key, &op->version, write, world->oracle.writes[write].is_delete);
+            op->version.rev < record->version.rev &&
+            (older == NULL || !sgn_version_equal(&older->version, &op->version))) {
+            ord_oracle_between(&world->oracle,
+                               key,
+                               &op->version,
+                               (uint32_t)sgn_get_uint(op->id.bytes + 8, 8),
+                               older != NULL || record->op_count < SGN_ORDERED_OPS_MAX);
         }
     }
 }
@@ -337,7 +344,7 @@ void ord_white_durable(struct ord_world *world,
 
 /* --- before a client is told ------------------------------------------------------------------ */
 
-static uint32_t seats_of(const struct sgn_line *line, uint32_t nodes)
+uint32_t ord_white_seats(const struct sgn_line *line, uint32_t nodes)
 {
     uint32_t seats = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
@@ -386,7 +393,7 @@ static int lacks(const struct ord_world *world,
                  uint32_t accepted,
                  uint32_t marked)
 {
-    if (!sgn_line_quorum(line, seats_of(line, accepted))) {
+    if (!sgn_line_quorum(line, ord_white_seats(line, accepted))) {
         return LACKS_ACCEPTS;
     }
     if (bits(marked) < sgn_line_group_quorum(line)) {

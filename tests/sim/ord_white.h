@@ -78,6 +78,8 @@ struct ord_white {
 void ord_white_clear(struct ord_white *white);
 /* A node's map may have changed. */
 void ord_white_map(struct ord_world *world, uint32_t node);
+/* Bits over nodes as bits over the line's seats. */
+uint32_t ord_white_seats(const struct sgn_line *line, uint32_t nodes);
 /* The line of the partition in the highest epoch that is at most `epoch`; NULL: none seen. */
 const struct sgn_line *ord_white_line(const struct ord_white *white,
                                       uint32_t partition,

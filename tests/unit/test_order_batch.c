@@ -81,7 +81,7 @@ Test(order_batch, each_as_if_alone)
     batch_of(msgs);
     ask_together(msgs, ASKED);
     cr_assert_eq(ring.reply.err, SGN_OK);
-    cr_assert_eq(rounds() - before, 2, "the first one's, and one for all who waited");
+    cr_assert_eq(rounds() - before, 3, "the first one's, and two of four each for who waited");
     check_verdicts(msgs, 2);
     ask_together(msgs, ASKED); /* Sent again: the same verdicts, no effect. */
     check_verdicts(msgs, 3);
