@@ -57,6 +57,8 @@ uint32_t sgn_option_distance_max(const char *name);
 /* node/option_text.c. A piece of text of at most 2047 bytes. */
 void sgn_text_put(struct sgn_sink *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Cuts blanks off both ends, in place. */
+char *sgn_text_trim(char *text);
 /* The option in --help, as --PREFIXname, and in the manual page. */
 void sgn_option_help(struct sgn_sink *text, const struct sgn_option *option, const char *prefix);
 void sgn_option_man(struct sgn_sink *text, const struct sgn_option *option);

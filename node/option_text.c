@@ -21,6 +21,24 @@ void sgn_text_put(struct sgn_sink *text, const char *format, ...)
     sgn_sink_put(text, line, (size_t)count);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+char *sgn_text_trim(char *text)
+{
+    while (is_blank(*text)) {
+        text++;
+    }
+    size_t count = strlen(text);
+    while (count > 0 && is_blank(text[count - 1])) {
+        count--;
+    }
+    text[count] = '\0';
+    return text;
+}
+
 /* Words of `words`, each line indented and at most 92 columns. */
 static void put_wrapped(struct sgn_sink *text, const char *words)
 {

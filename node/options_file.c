@@ -7,25 +7,6 @@
 
 #define SECTION_BYTES 80u
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-/* Cuts blanks off both ends, in place. */
-static char *trim(char *text)
-{
-    while (is_blank(*text)) {
-        text++;
-    }
-    size_t count = strlen(text);
-    while (count > 0 && is_blank(text[count - 1])) {
-        count--;
-    }
-    text[count] = '\0';
-    return text;
-}
-
 static enum sgn_err section_take(struct sgn_loader *loader, char *line, char section[SECTION_BYTES])
 {
     size_t count = strlen(line);
@@ -33,7 +14,7 @@ static enum sgn_err section_take(struct sgn_loader *loader, char *line, char sec
         return sgn_loader_fail(loader, NULL, NULL, "\"%.40s\" has no closing ]", line);
     }
     line[count - 1] = '\0';
-    const char *name = trim(line + 1);
+    const char *name = sgn_text_trim(line + 1);
     if (strncmp(name, "member", 6) == 0) {
         if (sgn_member_section_id(name) == 0) {
             return sgn_loader_fail(loader,
@@ -61,7 +42,7 @@ static enum sgn_err section_take(struct sgn_loader *loader, char *line, char sec
 
 static enum sgn_err line_take(struct sgn_loader *loader, char *line, char section[SECTION_BYTES])
 {
-    line = trim(line);
+    line = sgn_text_trim(line);
     if (line[0] == '\0' || line[0] == '#' || line[0] == ';') {
         return SGN_OK;
     }
@@ -74,7 +55,7 @@ static enum sgn_err line_take(struct sgn_loader *loader, char *line, char sectio
             loader, NULL, NULL, "\"%.40s\" is neither [section] nor key = value", line);
     }
     *equals = '\0';
-    const char *name = trim(line);
+    const char *name = sgn_text_trim(line);
     if (section[0] == '\0') {
         return sgn_loader_fail(loader,
                                NULL,
@@ -82,7 +63,7 @@ static enum sgn_err line_take(struct sgn_loader *loader, char *line, char sectio
                                "\"%.40s\" stands before the first section; begin with [node]",
                                name);
     }
-    return sgn_loader_set(loader, section, name, trim(equals + 1));
+    return sgn_loader_set(loader, section, name, sgn_text_trim(equals + 1));
 }
 
 enum sgn_err sgn_loader_file(struct sgn_loader *loader)

@@ -105,28 +105,9 @@ static void defaults_take(struct loader *loader)
 
 /* --- file ------------------------------------------------------------------------------------ */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-/* Cuts blanks off both ends, in place. */
-static char *trim(char *text)
-{
-    while (is_blank(*text)) {
-        text++;
-    }
-    size_t count = strlen(text);
-    while (count > 0 && is_blank(text[count - 1])) {
-        count--;
-    }
-    text[count] = '\0';
-    return text;
-}
-
 static enum sgn_err line_take(struct loader *loader, uint32_t number, char *line, bool *in_section)
 {
-    line = trim(line);
+    line = sgn_text_trim(line);
     (void)snprintf(loader->place, sizeof(loader->place), "%s:%u", loader->config->file, number);
     if (line[0] == '\0' || line[0] == '#' || line[0] == ';') {
         return SGN_OK;
@@ -140,13 +121,13 @@ static enum sgn_err line_take(struct loader *loader, uint32_t number, char *line
         return fail(loader, "\"%.40s\" is neither [witness] nor key = value", line);
     }
     *equals = '\0';
-    const char *name = trim(line);
+    const char *name = sgn_text_trim(line);
     if (!*in_section) {
         return fail(loader, "\"%.40s\" stands before the section; begin with [witness]", name);
     }
     size_t at = strlen(loader->place);
     (void)snprintf(loader->place + at, sizeof(loader->place) - at, ": %.90s", name);
-    return take(loader, name, trim(equals + 1));
+    return take(loader, name, sgn_text_trim(equals + 1));
 }
 
 static enum sgn_err file_take(struct loader *loader)
