@@ -130,14 +130,6 @@ static const char *expose(struct state *n, uint16_t lineage, uint8_t floor)
     return NULL;
 }
 
-static void emit(struct sgn_mc_run *run, struct state *n, const char *wrong, const char *label, ...)
-{
-    va_list arguments;
-    va_start(arguments, label);
-    sgn_mc_emit(run, n, wrong, label, arguments);
-    va_end(arguments);
-}
-
 static uint32_t votes_of(const struct state *n, uint32_t b, bool accepts)
 {
     uint32_t count = 0;
@@ -181,14 +173,14 @@ static void promise(const struct state *s, struct sgn_mc_run *run, uint32_t b)
                 n.reps[q].promises = (uint8_t)(n.reps[q].promises & ~(1u << b));
             }
         }
-        emit(run,
-             &n,
-             NULL,
-             "b%u: promise by %c, which holds %s%u",
-             b,
-             'A' + r,
-             rep->slot != 0 ? "b" : "nothing, floor ",
-             ballot_at(rep));
+        sgn_mc_emit(run,
+                    &n,
+                    NULL,
+                    "b%u: promise by %c, which holds %s%u",
+                    b,
+                    'A' + r,
+                    rep->slot != 0 ? "b" : "nothing, floor ",
+                    ballot_at(rep));
     }
 }
 
@@ -217,7 +209,7 @@ static void accept(const struct state *s, struct sgn_mc_run *run, uint32_t b)
                 n.reps[q].accepts = (uint8_t)(n.reps[q].accepts & ~(1u << b));
             }
         }
-        emit(run, &n, wrong, "b%u: accepted by %c", b, 'A' + r);
+        sgn_mc_emit(run, &n, wrong, "b%u: accepted by %c", b, 'A' + r);
     }
 }
 
@@ -241,7 +233,7 @@ static void commit(const struct state *s, struct sgn_mc_run *run, uint32_t b)
         }
         struct state n = *s;
         store_committed(&n.reps[r], b);
-        emit(run, &n, NULL, "b%u: commit at %c", b, 'A' + r);
+        sgn_mc_emit(run, &n, NULL, "b%u: commit at %c", b, 'A' + r);
     }
 }
 
@@ -267,7 +259,7 @@ static void report(const struct state *s, struct sgn_mc_run *run, uint32_t r, ui
             to->need_floor = peer->floor;
             to->need_ghost = peer->ghost;
         }
-        emit(run, &n, NULL, "%c hears from %c", 'A' + r, 'A' + p);
+        sgn_mc_emit(run, &n, NULL, "%c hears from %c", 'A' + r, 'A' + p);
     }
 }
 
@@ -288,7 +280,7 @@ static void raise_floor(const struct state *s, struct sgn_mc_run *run, uint32_t 
     to->need_floor = 0;
     to->need_ghost = 0;
     to->floor = goal;
-    emit(run, &n, NULL, "%c sets its floor to %u", 'A' + r, goal);
+    sgn_mc_emit(run, &n, NULL, "%c sets its floor to %u", 'A' + r, goal);
 }
 
 static void floor_steps(const struct state *s, struct sgn_mc_run *run, uint32_t r)
@@ -305,7 +297,7 @@ static void floor_steps(const struct state *s, struct sgn_mc_run *run, uint32_t 
         struct state n = *s;
         n.reps[r].pledged = goal;
         n.reps[r].promised = rep->promised > goal ? rep->promised : goal;
-        emit(run, &n, NULL, "%c promises %u for every key", 'A' + r, goal);
+        sgn_mc_emit(run, &n, NULL, "%c promises %u for every key", 'A' + r, goal);
         if (!MUTANT(317)) {
             return;
         }
@@ -342,7 +334,7 @@ static void drop(const struct state *s, struct sgn_mc_run *run, uint32_t r)
     n.reps[r].ghost = s->rounds[rep->slot].lineage;
     n.reps[r].slot = 0;
     n.reps[r].committed = 0;
-    emit(run, &n, NULL, "%c drops its tombstone b%u", 'A' + r, rep->slot);
+    sgn_mc_emit(run, &n, NULL, "%c drops its tombstone b%u", 'A' + r, rep->slot);
 }
 
 /* 5.3 with two digests; only a committed record is served. */
@@ -375,13 +367,13 @@ static void read(const struct state *s, struct sgn_mc_run *run)
                 n.reps[q].voted = 0;
             }
         }
-        emit(run,
-             &n,
-             wrong,
-             "read: %c holds %u%s",
-             'A' + r,
-             ballot_at(rep),
-             second ? ", and it ends" : "");
+        sgn_mc_emit(run,
+                    &n,
+                    wrong,
+                    "read: %c holds %u%s",
+                    'A' + r,
+                    ballot_at(rep),
+                    second ? ", and it ends" : "");
     }
 }
 
@@ -410,13 +402,13 @@ static void expand(const void *state, struct sgn_mc_run *run)
         if (s->reps[r].slot != 0 && s->reps[r].committed != 0) {
             struct state n = *s;
             n.reps[r].committed = 0;
-            emit(run, &n, NULL, "%c restarts", 'A' + r);
+            sgn_mc_emit(run, &n, NULL, "%c restarts", 'A' + r);
         }
     }
     if (raised && s->goal == 0 && config->floors[1] != 0) {
         struct state n = *s;
         n.goal = 1;
-        emit(run, &n, NULL, "the next floor is wanted");
+        sgn_mc_emit(run, &n, NULL, "the next floor is wanted");
     }
     read(s, run);
 }

@@ -107,7 +107,7 @@ void sgn_fm_emit(struct sgn_mc_run *run, struct state *n, const char *wrong, con
     }
     va_list arguments;
     va_start(arguments, label);
-    sgn_mc_emit(run, n, wrong, label, arguments);
+    sgn_mc_emit_args(run, n, wrong, label, arguments);
     va_end(arguments);
 }
 

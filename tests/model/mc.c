@@ -115,6 +115,13 @@ static void level_push(struct level *level, const void *state, size_t bytes, uin
 }
 
 /* While replaying: keeps the successor that was asked for, and says what it was. */
+static void canon(const struct sgn_mc_model *model, void *state)
+{
+    if (model->canon != NULL) {
+        model->canon(state);
+    }
+}
+
 static void replay_emit(struct sgn_mc_run *run,
                         const void *next,
                         const char *violation,
@@ -125,7 +132,7 @@ static void replay_emit(struct sgn_mc_run *run,
         return;
     }
     memcpy(run->wanted_state, next, run->model->state_bytes);
-    run->model->canon(run->wanted_state);
+    canon(run->model, run->wanted_state);
     (void)vprintf(label, arguments);
     (void)printf("\n");
     run->violation = violation;
@@ -158,11 +165,11 @@ static void queue_flush(struct sgn_mc_run *run)
     run->queued = 0;
 }
 
-void sgn_mc_emit(struct sgn_mc_run *run,
-                 const void *next,
-                 const char *violation,
-                 const char *label,
-                 va_list arguments)
+void sgn_mc_emit_args(struct sgn_mc_run *run,
+                      const void *next,
+                      const char *violation,
+                      const char *label,
+                      va_list arguments)
 {
     if (run->replaying) {
         replay_emit(run, next, violation, label, arguments);
@@ -173,11 +180,20 @@ void sgn_mc_emit(struct sgn_mc_run *run,
     }
     struct queued *place = &run->queue[run->queued++];
     memcpy(place->state, next, run->model->state_bytes);
-    run->model->canon(place->state);
+    canon(run->model, place->state);
     place->print = fingerprint(place->state, run->model->state_bytes / 8);
     place->ordinal = run->ordinal++;
     place->violation = violation;
     __builtin_prefetch(&run->prints[place->print & run->mask]);
+}
+
+void sgn_mc_emit(
+    struct sgn_mc_run *run, const void *next, const char *violation, const char *label, ...)
+{
+    va_list arguments;
+    va_start(arguments, label);
+    sgn_mc_emit_args(run, next, violation, label, arguments);
+    va_end(arguments);
 }
 
 /* Prints the steps from the initial state to the state `id`. */
@@ -191,7 +207,7 @@ static void trace_print(struct sgn_mc_run *run, uint32_t id)
     uint64_t state[MC_STATE_BYTES_MAX / 8] = {0};
     uint64_t next[MC_STATE_BYTES_MAX / 8] = {0};
     run->model->init(state);
-    run->model->canon(state);
+    canon(run->model, state);
     run->replaying = true;
     run->wanted_state = (uint8_t *)next;
     for (uint32_t i = 0; i < count; i++) {
@@ -222,7 +238,7 @@ static void run_begin(struct sgn_mc_run *run,
     run->ordinals = must(malloc((size_t)states_limit * sizeof *run->ordinals));
     uint64_t first[MC_STATE_BYTES_MAX / 8] = {0};
     model->init(first);
-    model->canon(first);
+    canon(model, first);
     (void)print_add(run, fingerprint(first, model->state_bytes / 8));
     run->parents[0] = 0;
     run->ordinals[0] = 0;

@@ -49,7 +49,7 @@ struct sgn_mc_model {
     bool (*configure)(const char *config); /* False if there is none of that name. */
     void (*init)(void *state);
     void (*expand)(const void *state, struct sgn_mc_run *run);
-    /* Replaces a state by the representative of its symmetry class. */
+    /* Replaces a state by the representative of its symmetry class. NULL: each has its own. */
     void (*canon)(void *state);
     void (*print)(const void *state);
 };
@@ -69,7 +69,12 @@ void sgn_mc_emit(struct sgn_mc_run *run,
                  const void *next,
                  const char *violation,
                  const char *label,
-                 va_list arguments);
+                 ...) __attribute__((format(printf, 4, 5)));
+void sgn_mc_emit_args(struct sgn_mc_run *run,
+                      const void *next,
+                      const char *violation,
+                      const char *label,
+                      va_list arguments);
 
 /* Searches until a violation, the end, `states_limit` states or `seconds_limit`. Prints a trace
  * when `trace`. The model must have been configured. */

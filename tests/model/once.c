@@ -152,7 +152,7 @@ static void emit(
     const char *violation = wrong != NULL ? wrong : once_check(n->requests, n->record.lineage);
     va_list arguments;
     va_start(arguments, label);
-    sgn_mc_emit(run, n, violation, label, arguments);
+    sgn_mc_emit_args(run, n, violation, label, arguments);
     va_end(arguments);
 }
 
@@ -213,11 +213,6 @@ static void expand(const void *state, struct sgn_mc_run *run)
     }
 }
 
-static void canon(void *state)
-{
-    (void)state;
-}
-
 static const struct sgn_mc_case plan[] = {
     {"3-requests", 0, 2000000, SGN_MC_HOLDS},
     {"4-requests", 0, 20000000, SGN_MC_HOLDS},
@@ -236,5 +231,4 @@ const struct sgn_mc_model sgn_model_once = {.name = "once",
                                             .plan_count = &plan_count,
                                             .configure = configure,
                                             .init = init,
-                                            .expand = expand,
-                                            .canon = canon};
+                                            .expand = expand};

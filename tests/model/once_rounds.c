@@ -67,14 +67,6 @@ static void init(void *state)
     }
 }
 
-static void emit(struct sgn_mc_run *run, struct state *n, const char *wrong, const char *label, ...)
-{
-    va_list arguments;
-    va_start(arguments, label);
-    sgn_mc_emit(run, n, wrong, label, arguments);
-    va_end(arguments);
-}
-
 static bool has(uint32_t mask, uint32_t i)
 {
     return (mask >> i & 1u) != 0;
@@ -160,14 +152,14 @@ static void promise(
                 n.reps[q].promises = (uint8_t)(n.reps[q].promises & ~(1u << b));
             }
         }
-        emit(run,
-             &n,
-             wrong,
-             "b%u (%s of %u): promise by %c",
-             b,
-             resolve ? "question" : "attempt",
-             request,
-             'A' + r);
+        sgn_mc_emit(run,
+                    &n,
+                    wrong,
+                    "b%u (%s of %u): promise by %c",
+                    b,
+                    resolve ? "question" : "attempt",
+                    request,
+                    'A' + r);
     }
 }
 
@@ -194,7 +186,7 @@ static void accept(const struct state *s, struct sgn_mc_run *run, uint32_t b)
                 n.reps[q].accepts = (uint8_t)(n.reps[q].accepts & ~(1u << b));
             }
         }
-        emit(run, &n, wrong, "b%u: accepted by %c", b, 'A' + r);
+        sgn_mc_emit(run, &n, wrong, "b%u: accepted by %c", b, 'A' + r);
     }
 }
 
@@ -209,7 +201,7 @@ static void commit(const struct state *s, struct sgn_mc_run *run, uint32_t b)
         n.reps[r].slot = (uint8_t)b;
         n.reps[r].committed = 1;
         n.reps[r].promised = rep->promised > b ? rep->promised : (uint8_t)b;
-        emit(run, &n, NULL, "b%u: commit at %c", b, 'A' + r);
+        sgn_mc_emit(run, &n, NULL, "b%u: commit at %c", b, 'A' + r);
     }
 }
 
@@ -247,7 +239,7 @@ static void expand(const void *state, struct sgn_mc_run *run)
         if (s->reps[r].committed != 0) {
             struct state n = *s;
             n.reps[r].committed = 0;
-            emit(run, &n, NULL, "%c restarts", 'A' + r);
+            sgn_mc_emit(run, &n, NULL, "%c restarts", 'A' + r);
         }
     }
 }

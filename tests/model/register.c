@@ -61,14 +61,6 @@ static void init(void *state)
     (void)state; /* All at version 0. */
 }
 
-static void emit(struct sgn_mc_run *run, struct state *n, const char *wrong, const char *label, ...)
-{
-    va_list arguments;
-    va_start(arguments, label);
-    sgn_mc_emit(run, n, wrong, label, arguments);
-    va_end(arguments);
-}
-
 static bool has(uint32_t mask, uint32_t i)
 {
     return (mask >> i & 1u) != 0;
@@ -110,7 +102,7 @@ static void begin(const struct state *s, struct sgn_mc_run *run, uint32_t b)
         struct state n = *s;
         n.rounds[b] =
             (struct round){.phase = PREPARING, .version = version, .voters = config->voters[base]};
-        emit(run, &n, NULL, "b%u: %c proposes version %u", b, 'A' + i, version);
+        sgn_mc_emit(run, &n, NULL, "b%u: %c proposes version %u", b, 'A' + i, version);
     }
 }
 
@@ -138,7 +130,7 @@ static void promise(const struct state *s, struct sgn_mc_run *run, uint32_t b)
                 n.nodes[q].promises = (uint8_t)(n.nodes[q].promises & ~(1u << b));
             }
         }
-        emit(run, &n, NULL, "b%u: promise by %c", b, 'A' + i);
+        sgn_mc_emit(run, &n, NULL, "b%u: promise by %c", b, 'A' + i);
     }
 }
 
@@ -166,7 +158,7 @@ static void accept(const struct state *s, struct sgn_mc_run *run, uint32_t b)
                 n.nodes[q].accepts = (uint8_t)(n.nodes[q].accepts & ~(1u << b));
             }
         }
-        emit(run, &n, wrong, "b%u: accepted by %c", b, 'A' + i);
+        sgn_mc_emit(run, &n, wrong, "b%u: accepted by %c", b, 'A' + i);
     }
 }
 
@@ -186,7 +178,7 @@ static void adopt(const struct state *s, struct sgn_mc_run *run, uint32_t i)
             node->accepted = 0;
             node->accepted_value = 0;
         }
-        emit(run, &n, NULL, "%c adopts version %u", 'A' + i, v);
+        sgn_mc_emit(run, &n, NULL, "%c adopts version %u", 'A' + i, v);
     }
 }
 
@@ -206,14 +198,9 @@ static void expand(const void *state, struct sgn_mc_run *run)
         if (MUTANT(1005) && s->nodes[i].promised > s->nodes[i].accepted) {
             struct state n = *s;
             n.nodes[i].promised = s->nodes[i].accepted;
-            emit(run, &n, NULL, "%c restarts and forgets what it promised", 'A' + i);
+            sgn_mc_emit(run, &n, NULL, "%c restarts and forgets what it promised", 'A' + i);
         }
     }
-}
-
-static void canon(void *state)
-{
-    (void)state;
 }
 
 static const struct sgn_mc_case plan[] = {
@@ -233,5 +220,4 @@ const struct sgn_mc_model sgn_model_register = {.name = "register",
                                                 .plan_count = &plan_count,
                                                 .configure = configure,
                                                 .init = init,
-                                                .expand = expand,
-                                                .canon = canon};
+                                                .expand = expand};

@@ -148,7 +148,7 @@ void ring_emit(struct ring_step *step, struct ring_state *n, const char *label, 
     tidy(n);
     va_list arguments;
     va_start(arguments, label);
-    sgn_mc_emit(step->run, n, step->violation, label, arguments);
+    sgn_mc_emit_args(step->run, n, step->violation, label, arguments);
     va_end(arguments);
     step->violation = NULL;
 }
