@@ -29,7 +29,9 @@ uint64_t sgn_page_epochs(struct sgn_engine *engine, struct sgn_bytes bitmap)
     uint64_t digest = 1;
     for (uint32_t i = 0; i < engine->ring->partition_count; i++) {
         if (bit_of(bitmap, i)) {
-            digest += sgn_mix64((uint64_t)i << 32 | sgn_order_line(engine, i)->epoch);
+            const struct sgn_line *line = sgn_order_line(engine, i);
+            /* With a floor that is raised, rows go that marks were compared with (3.7). */
+            digest += sgn_mix64(sgn_mix64((uint64_t)i << 32 | line->epoch) ^ line->floor);
         }
     }
     return digest != 0 ? digest : 1;
@@ -236,8 +238,10 @@ static bool marks_take(struct sgn_engine *engine,
             return false;
         }
         if (sgn_ballot_compare(&own, &mark) < 0) {
-            if (page->lagging == PAGE_LAGGING_MAX || cell->sequence == 0) {
-                /* Of a key that is absent here, also at the floor, no row will tell. */
+            if (page->lagging == PAGE_LAGGING_MAX ||
+                own.hlc <= sgn_order_line(engine, cell->partition)->floor) {
+                /* Of a key that is absent here, at the floor, no row will tell, even if a write of
+                 * it is on its way to the disk; nor of a tombstone that may be dropped (3.7). */
                 return false;
             }
             const struct lagging one = {key, mark};

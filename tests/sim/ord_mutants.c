@@ -55,7 +55,7 @@ static const struct ord_mutant mutants[] = {
     {7, "chain on an earlier incarnation", LINKS | RESTARTS, FAILING, WANT_HOT, ORD_MIX_CONDITIONS},
     {8,
      "no promise ceiling",
-     RESTARTS | F(reorder) | F(late),
+     RESTARTS | F(restart) | LINKS | F(late) | F(replay),
      FAILING,
      WANT_HOT,
      ORD_MIX_CONDITIONS},
