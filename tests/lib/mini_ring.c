@@ -371,6 +371,7 @@ static void node_start(struct mini_ring *ring, struct mini_node *node)
         .hints_max = 1000,
         .out_ms = 5000,
         .resolve_ms = 1000,
+        .tombstone_ms = ring->tombstone_ms,
     };
     node->memory = aligned_alloc(64, (sgn_engine_bytes(&ring->shape) + 63) / 64 * 64);
     memset(node->memory, 0, sgn_engine_bytes(&ring->shape));

@@ -77,7 +77,8 @@ struct mini_ring {
     uint64_t random;
     struct mini_event *queue, *queue_last; /* Events under way. */
     uint64_t next_token;
-    bool duplicate; /* Every message to a peer comes twice. */
+    uint32_t tombstone_ms; /* Of engines that start from now on (3.7). */
+    bool duplicate;        /* Every message to a peer comes twice. */
     struct mini_reply reply;
     struct mini_witness witnesses[MINI_WITNESSES_MAX];
 };

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "ring/core/key.h"
 #include "tests/unit/order_ask.h"
 
 static const char *fill(uint32_t keys)
@@ -145,6 +146,39 @@ Test(order_lists, behind_witnesses)
     cr_assert_str_eq(order_list(3, "dir/n", SGN_READ_STRONG, 5), "dir/new=4 ");
     mini_pass(&ring, 3000);
     assert_idle();
+    mini_clear(&ring);
+}
+
+/* 3.7: of a key whose tombstone was dropped nothing lies on the disk, and what is put there again
+ * may be long on its way. */
+Test(order_lists, of_a_key_that_was_dropped)
+{
+    order_ring(3, 3);
+    ring.tombstone_ms = 300;
+    for (uint32_t node = 1; node <= 3; node++) {
+        mini_down(&ring, node);
+        mini_up(&ring, node);
+    }
+    mini_pass(&ring, 2000);
+    order_fleet();
+    cr_assert_eq(order_put(1, "dir/k", "v"), SGN_OK);
+    cr_assert_eq(order_del(1, "dir/k"), SGN_OK);
+    for (uint32_t i = 0; i < 100 && mini_count(&ring.nodes[0], SGN_FAMILY_DATA) > 0; i++) {
+        mini_pass(&ring, 200);
+    }
+    cr_assert_eq(mini_count(&ring.nodes[0], SGN_FAMILY_DATA), 0, "dropped");
+    cr_assert_eq(order_put(2, "other", "v"), SGN_OK); /* The promise ceilings are up. */
+    mini_pass(&ring, 100);
+    ring.nodes[0].stall_stores = true;
+    struct sgn_msg put = order_msg(2, SGN_MSG_PUT, "dir/k", "back");
+    put.forwarded = true; /* Coordinated here. */
+    cr_assert_eq(ask(2, put), SGN_OK, "%s", ring.reply.text);
+    /* The row that is not durable yet is not there for a scan either. */
+    uint8_t raw[64];
+    struct sgn_sink full_key = sgn_sink_of(raw, sizeof(raw));
+    sgn_full_key_encode(sgn_bytes_str("ord"), sgn_bytes_str("dir/k"), &full_key);
+    mini_delete(&ring.nodes[0], SGN_FAMILY_DATA, sgn_sink_bytes(&full_key));
+    cr_assert_str_eq(order_list(1, "dir/", SGN_READ_STRONG, 5), "dir/k=4 ");
     mini_clear(&ring);
 }
 
