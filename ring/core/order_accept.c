@@ -32,7 +32,7 @@ static void accept_reply(struct sgn_engine *engine,
         if (parent != NULL && parent->kind == SGN_OP_ROUND) {
             sgn_round_own(engine, parent, err);
         } else if (parent != NULL && parent->kind == SGN_OP_FLOOR) {
-            sgn_sweep_dropped(engine, parent);
+            sgn_sweep_dropped(engine, parent, err);
         } else if (parent != NULL) {
             sgn_catchup_taken(engine, parent, err);
         }

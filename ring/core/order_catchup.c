@@ -397,6 +397,10 @@ void sgn_catchup_adopted(struct sgn_engine *engine)
         if (order->caught_epoch[i] != order->map.lines[i].epoch) {
             order->caught_up[i / 8] &= (uint8_t) ~(1u << (i % 8));
         }
+        int seat = sgn_own_seat(engine, &order->map.lines[i]);
+        if (seat >= 0 && order->map.lines[i].seats[seat].state != SGN_SEAT_IN_SYNC) {
+            order->swept[i] = 0; /* Others may bring tombstones that were dropped here (3.7). */
+        }
     }
     engine->sweep_next = 0; /* Work of epochs that have ended ends at its tick. */
 }

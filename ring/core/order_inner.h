@@ -316,7 +316,7 @@ void sgn_floor_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
 bool sgn_floor_promise(struct sgn_engine *engine, uint64_t floor);
 void sgn_sweep_partitions(struct sgn_engine *engine);
 void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
-void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op);
+void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err);
 void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op);
 /* order_take.c: deletes the key's record if 3.7 allows it, and tells sgn_sweep_dropped. False: no
  * room. */

@@ -295,7 +295,7 @@ struct sgn_op_floor {
     uint64_t asked_ms;
     uint32_t answered, found;
     /* SWEEPS */
-    bool scanning, end, broken, going;
+    bool scanning, end, broken, left, going;
     uint32_t in_flight;
     struct sgn_buf *page, *after;
     size_t page_at;

@@ -4,7 +4,8 @@
 
 #define SWEEP_IN_FLIGHT     16u
 #define SWEEP_LOOK_PER_TICK 64u
-#define SWEEP_PAUSE_MS      20u /* Between two partitions. */
+#define SWEEP_PAUSE_MS      20u   /* Between two partitions. */
+#define SWEEP_AGAIN_MS      1000u /* After one that left something. */
 
 /* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. */
 void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
@@ -12,12 +13,12 @@ void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
     struct sgn_op_cell *part = &op->u.cell;
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
     struct sgn_ordered record;
-    bool fits = !cell->corrupt && cell->storing == 0 && cell->record != NULL && !cell->at_floor &&
-                cell->accepted.hlc <= line->floor && sgn_cell_record(engine, cell, &record) &&
-                sgn_ordered_is_dead(&record) && sgn_dirty_find(engine, cell->hash) == NULL &&
-                cell->queue_head == SGN_NONE && !sgn_cell_pending(cell);
-    if (!fits) {
-        sgn_accept_end(engine, op, SGN_OK);
+    bool held = cell->record != NULL && !cell->at_floor && cell->accepted.hlc <= line->floor &&
+                sgn_cell_record(engine, cell, &record) && sgn_ordered_is_dead(&record);
+    bool busy = cell->corrupt || cell->storing > 0 || cell->queue_head != SGN_NONE ||
+                sgn_cell_pending(cell) || sgn_dirty_find(engine, cell->hash) != NULL;
+    if (busy || !held) {
+        sgn_accept_end(engine, op, busy ? SGN_ERR_BUSY : SGN_OK);
         return;
     }
     struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
@@ -50,6 +51,12 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 
 static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
 {
+    const struct sgn_op_floor *work = &op->u.floor;
+    if (work->broken || work->left) {
+        engine->order.sweep_due_ms = engine->now_ms + SWEEP_AGAIN_MS;
+    } else {
+        engine->order.swept[op->partition] = work->floor;
+    }
     engine->order.sweeps--;
     sgn_op_free(engine, op);
 }
@@ -113,10 +120,11 @@ void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
     sweep_go(engine, op);
 }
 
-void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op)
+void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err)
 {
     SGN_ASSERT(op->u.floor.in_flight > 0);
     op->u.floor.in_flight--;
+    op->u.floor.left = op->u.floor.left || err != SGN_OK;
     sweep_go(engine, op);
 }
 
@@ -154,7 +162,6 @@ void sgn_sweep_partitions(struct sgn_engine *engine)
         }
         if (seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC &&
             line->floor > order->swept[p] && sweep_begin(engine, p)) {
-            order->swept[p] = line->floor;
             order->sweep_due_ms = engine->now_ms + SWEEP_PAUSE_MS;
         }
     }

@@ -129,7 +129,8 @@ static void fx_scan(struct mini_ring *ring, struct mini_node *node, const struct
 {
     static uint8_t page[1 << 20];
     struct sgn_sink sink = sgn_sink_of(page, fx->scan.bytes_max);
-    struct sgn_event event = {.type = SGN_EV_SCANNED, .token = fx->token, .end = true};
+    struct sgn_event event = {
+        .type = SGN_EV_SCANNED, .token = fx->token, .err = node->scan_err, .end = true};
     uint32_t items = 0;
     for (uint32_t i = 0; i < node->entry_count; i++) {
         const struct mini_entry *entry = &node->entries[i];

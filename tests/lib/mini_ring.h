@@ -28,6 +28,7 @@ struct mini_node {
     struct mini_entry entries[MINI_ENTRIES_MAX]; /* Sorted by (family, key). */
     uint32_t entry_count;
     int store_err;          /* What STORE is answered with. */
+    int scan_err;           /* What SCAN is answered with. */
     bool stall_stores;      /* STOREs wait until it is cleared and mini_run is called. */
     bool deaf;              /* Answers to its SENDs are lost on the way. */
     bool mute;              /* REPL_PUTs to it are lost on the way. */

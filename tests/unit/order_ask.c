@@ -16,6 +16,16 @@ void order_ring(uint32_t nodes, uint32_t replicas)
     mini_pass(&ring, 1000);
 }
 
+void order_drop_after(uint32_t ms)
+{
+    ring.tombstone_ms = ms;
+    for (uint32_t node = 1; node <= ring.node_count; node++) {
+        mini_down(&ring, node);
+        mini_up(&ring, node);
+    }
+    mini_pass(&ring, 2000);
+}
+
 void order_fleet(void)
 {
     static const char *names[3] = {"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"};

@@ -6,6 +6,8 @@
 
 /* A ring with the bucket, known to all. */
 void order_ring(uint32_t nodes, uint32_t replicas);
+/* Starts every node again, to drop tombstones of that age (3.7). */
+void order_drop_after(uint32_t ms);
 /* Three witnesses, active. */
 void order_fleet(void);
 struct sgn_msg order_msg(uint32_t node, enum sgn_msg_type type, const char *key, const char *value);

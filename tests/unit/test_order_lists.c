@@ -154,12 +154,7 @@ Test(order_lists, behind_witnesses)
 Test(order_lists, of_a_key_that_was_dropped)
 {
     order_ring(3, 3);
-    ring.tombstone_ms = 300;
-    for (uint32_t node = 1; node <= 3; node++) {
-        mini_down(&ring, node);
-        mini_up(&ring, node);
-    }
-    mini_pass(&ring, 2000);
+    order_drop_after(300);
     order_fleet();
     cr_assert_eq(order_put(1, "dir/k", "v"), SGN_OK);
     cr_assert_eq(order_del(1, "dir/k"), SGN_OK);
