@@ -56,30 +56,30 @@ seeds_take
 expect "too many witnesses" 2 "from 0 to 16" "$cli" local up --dir "$work/other" --witnesses 99
 
 expect "put" 0 "" "$cli" put greeting hello
-expect "get" 0 "hello" "$cli" get default/greeting
-expect "get, default bucket" 0 "hello" "$cli" get greeting
-expect "explain" 0 "copies read" "$cli" get greeting --explain
-expect "json" 0 '"value":"hello"' "$cli" -o json get greeting
+expect "get" 0 "hello" "$cli" get --read strong default/greeting
+expect "get, default bucket" 0 "hello" "$cli" get --read strong greeting
+expect "explain" 0 "copies read" "$cli" get --read strong greeting --explain
+expect "json" 0 '"value":"hello"' "$cli" -o json get --read strong greeting
 expect "json of bytes" 0 '"value_base64":"/wA="' bash -c \
-    "$cli put bytes --hex ff00 && $cli -o json get bytes"
-expect "table of bytes" 0 '\xff\x00' "$cli" -o table get bytes
+    "$cli put bytes --hex ff00 && $cli -o json get --read strong bytes"
+expect "table of bytes" 0 '\xff\x00' "$cli" -o table get --read strong bytes
 expect "absent" 3 "no such key" "$cli" get nothing
 expect "absent, json" 3 '"name":"SGN_ERR_NOT_FOUND"' "$cli" -o json get nothing
 expect "stat" 0 "5 bytes" "$cli" -o table stat greeting
 expect "locate" 0 "partition" "$cli" locate greeting
 expect "del" 0 "" "$cli" del greeting
-expect "deleted" 3 "no such key" "$cli" get greeting
+expect "deleted" 3 "no such key" "$cli" get --read strong greeting
 
 head -c 3000000 /dev/urandom >"$work/large"
 expect "large value from a file" 0 "" "$cli" put large "@$work/large"
-"$cli" get large >"$work/large.back"
+"$cli" get --read strong large >"$work/large.back"
 same "large value" "$work/large" "$work/large.back"
 "$cli" put piped - <"$work/large"
-"$cli" get piped >"$work/piped.back"
+"$cli" get --read strong piped >"$work/piped.back"
 same "piped value" "$work/large" "$work/piped.back"
 : >"$work/empty"
 expect "empty value" 0 "" "$cli" put empty "@$work/empty"
-"$cli" get empty >"$work/empty.back"
+"$cli" get --read strong empty >"$work/empty.back"
 same "empty value" "$work/empty" "$work/empty.back"
 
 # --- siblings -------------------------------------------------------------------------------------

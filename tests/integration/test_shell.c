@@ -153,7 +153,7 @@ static void test_shell(void)
     types("get greeting-not-there\r");
     (void)check(sees("no such key"), "an error, and the shell goes on");
     types("put greeting \"two words\"\r");
-    types("get greeting\r");
+    types("get greeting --read strong\r");
     (void)check(sees("two words\r\n"), "what was put");
     types("vers\t");
     (void)check(sees("ion"), "the rest of a command by Tab");
