@@ -72,6 +72,8 @@ available_figures() {
 
     echo "== synced puts beside a raw group commit: 1 node, 1 copy"
     run --workload w --no-fill --against-sync --dir "$work" --connections 1,16,64
+    echo "== the same, beside as many callers as connections who share raw group commits"
+    run --workload w --no-fill --against-callers --dir "$work" --connections 1,16,64
     ring_down
 }
 

@@ -1,5 +1,5 @@
-/* node/ready_file.h - the file that says "requests are taken now" to whoever started the program.
- * */
+/* node/ready_file.h - the file that says "requests are taken now" to whoever started the
+ * program. */
 #ifndef SGN_NODE_READY_FILE_H
 #define SGN_NODE_READY_FILE_H
 

@@ -33,8 +33,8 @@ bool sgn_list_take(struct list_node *node, struct sgn_bytes wanted, struct sgn_b
 
 #define LIST_HEAD_BYTES_MAX (4u + 16u * SGN_ACTORS_MAX + 48u * SGN_SIBLINGS_MAX)
 
-/* Takes the key from every page that has it and merges its records; false: nothing of it is alive.
- * */
+/* Takes the key from every page that has it and merges its records; false: nothing of it is
+ * alive. */
 static bool list_head(struct sgn_list *list, struct sgn_bytes least, struct sgn_sink *head)
 {
     struct sgn_record merged;

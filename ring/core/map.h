@@ -132,10 +132,10 @@ bool sgn_line_fenced(const struct sgn_line *line,
                      uint32_t missing_max,
                      uint32_t *missing_count);
 
-/* Changes: each edits `next`, a copy of the committed map whose version was already raised by one;
- * a line that changes gets epoch = next->version and, if its group was not empty, a fence for the
- * epoch it leaves. False, and nothing changed, when the rules forbid it (the reason is in the .c).
- * */
+/* Changes: each edits `next`, a copy of the committed map whose version was already raised by
+ * one; a line that changes gets epoch = next->version and, if its group was not empty, a fence
+ * for the epoch it leaves. False, and nothing changed, when the rules forbid it (the reason is
+ * in the .c). */
 void sgn_map_begin(struct sgn_map *next, const struct sgn_map *committed); /* Copy, version + 1. */
 /* OUT to CATCHING_UP; CATCHING_UP (since an epoch before next's) to IN_SYNC; both to OUT, but not
  * when one of the line's sets would lose the in_sync majority it has. */
@@ -166,10 +166,10 @@ void sgn_map_prune(struct sgn_map *next, const struct sgn_known *known, uint32_t
 bool sgn_map_set_floor(struct sgn_map *next, uint32_t partition, uint64_t floor, uint64_t stamp);
 /* Drops fences whether passed or not: the operator's choice (6.3). False: there are none. */
 bool sgn_map_force(struct sgn_map *next, uint32_t partition);
-/* Chooses groups for all lines from the fleet's members that `usable` says may serve: group_size of
- * them (1 when there are fewer than 3), spread evenly, moving as few as possible, with their
- * current incarnations. Lines whose group would not change are left alone. Returns lines changed.
- * */
+/* Chooses groups for all lines from the fleet's members that `usable` says may serve:
+ * group_size of them (1 when there are fewer than 3), spread evenly, moving as few as possible,
+ * with their current incarnations. Lines whose group would not change are left alone. Returns
+ * lines changed. */
 uint32_t sgn_map_assign_groups(struct sgn_map *next,
                                bool (*usable)(const void *user, uint32_t witness),
                                const void *user);

@@ -337,8 +337,8 @@ void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool sett
     }
 }
 
-/* A committed record: upward only (9). What is behind it stays; what is equal is now known chosen.
- * */
+/* A committed record: upward only (9). What is behind it stays; what is equal is now known
+ * chosen. */
 static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_op_cell *part = &op->u.cell;
@@ -483,9 +483,9 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     if (!cell->doubtful && !sgn_cell_pending(cell)) {
         sgn_cell_commit(engine, cell, false); /* Its commit came before. */
     }
-    /* 6: an epoch may have come while it was being stored. A page for one that catches up (6.1) may
-     * have been read from the disk before, so this must not count as a vote of the epoch that was.
-     * */
+    /* 6: an epoch may have come while it was being stored. A page for one that catches up (6.1)
+     * may have been read from the disk before, so this must not count as a vote of the epoch
+     * that was. */
     bool overtaken = op->u.cell.type == SGN_MSG_ACCEPT &&
                      op->u.cell.epoch != sgn_order_line(engine, op->partition)->epoch;
     sgn_accept_end(engine, op, overtaken && !SGN_MUTANT(12) ? SGN_ERR_STALE : SGN_OK);

@@ -440,8 +440,8 @@ static void link_tick(struct sgn_engine *engine, struct sgn_link *link)
     bool same = link->version == order->map.version;
     if (same && link->warming > 0 && link->seed_next == engine->ring->partition_count &&
         engine->now_ms >= link->seed_due_ms + SEED_AGAIN_MS) {
-        /* One was lost, or a set was too large when its turn came: what comes twice adds nothing.
-         * */
+        /* One was lost, or a set was too large when its turn came: what comes twice adds
+         * nothing. */
         link->seed_next = link->seed_sent = 0;
     }
     if ((same || SGN_MUTANT(25)) && engine->now_ms >= link->seed_due_ms &&

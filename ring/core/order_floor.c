@@ -6,10 +6,9 @@
  *   PROMISE  every seat promises F for every key: nothing at or below F is accepted any more. The
  *            promise is the floor of all its keys, under the durable ceiling (3.4).
  *   VERIFY   then every seat says that nothing dirty here is, or hides, a ballot at or below F.
- * What
- *            is not dirty was settled, and then every in_sync seat had it: so each seat has every
- *            record accepted at or below F, or a newer one that was built upon it. That stands for
- *            step 2's majority and equal trees.
+ *            What is not dirty was settled, and then every in_sync seat had it: so each seat has
+ *            every record accepted at or below F, or a newer one that was built upon it. That
+ *            stands for step 2's majority and equal trees.
  *   The floor goes into the map (keeper); who adopts it drops its tombstones (order_sweep.c).
  *
  * From then on, at an in_sync seat, absent is a committed tombstone at the floor (order_cell.c). A

@@ -134,9 +134,9 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 /* order_take.c */
 /* This node's own vote in a round: ends in sgn_round_own. False when there is no room. */
 bool sgn_accept_own(struct sgn_engine *engine, struct sgn_op *round, struct sgn_buf *record);
-/* A record of another replica taken in (repair, catching up), upward only. `unsettled`: the source
- * holds it so. `parent` (may be NULL) is told by sgn_catchup_taken. False: no room, nothing done.
- * */
+/* A record of another replica taken in (repair, catching up), upward only. `unsettled`: the
+ * source holds it so. `parent` (may be NULL) is told by sgn_catchup_taken. False: no room,
+ * nothing done. */
 bool sgn_accept_take(struct sgn_engine *engine,
                      struct sgn_bytes full_key,
                      struct sgn_bytes record,
@@ -408,8 +408,8 @@ void sgn_change_tick(struct sgn_engine *engine);
 bool sgn_fleet_wishes(struct sgn_engine *engine);
 uint32_t sgn_fleet_change(struct sgn_engine *engine, struct sgn_map *next);
 
-/* order_pull.c: what is said of a key whose accepted record has this sequence number: SGN_PULL_*.
- * */
+/* order_pull.c: what is said of a key whose accepted record has this sequence number:
+ * SGN_PULL_*. */
 uint8_t sgn_pull_flags(const struct sgn_engine *engine, struct sgn_key_hash key, uint64_t sequence);
 void sgn_pull_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 /* A page of own TREE entries of the op's partition behind `after` (a store key). */

@@ -11,8 +11,8 @@
 
 #include "bench/linear.h"
 
-/* Replaces the history by the one that the text tells. Ends the test run on a text it cannot read.
- * */
+/* Replaces the history by the one that the text tells. Ends the test run on a text it cannot
+ * read. */
 void sgn_table_read(struct sgn_history *history, const char *text);
 
 /* Is there an order? By trying them all: at most 12 operations, one key. */

@@ -1,5 +1,5 @@
-/* tests/model/ring_model.c - the model as the checker sees it: initial state, symmetry, expansion.
- * */
+/* tests/model/ring_model.c - the model as the checker sees it: initial state, symmetry,
+ * expansion. */
 #include "tests/model/ring_model.h"
 
 #include <stdio.h>

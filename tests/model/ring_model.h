@@ -117,8 +117,8 @@ struct ring_config {
     uint8_t overflows;            /* Witnesses that may reach their limit. */
     uint8_t rep_class[RING_REPS]; /* Neighbours of one class may be exchanged. */
     uint8_t wit_class[RING_WITS];
-    /* Where it begins, for configurations that begin late: epochs made, of replicas, of witness 0.
-     * */
+    /* Where it begins, for configurations that begin late: epochs made, of replicas, of witness
+     * 0. */
     uint8_t start, start_rep[RING_REPS], start_wit;
     struct ring_round_config round[RING_ROUNDS];
     struct ring_epoch epoch[RING_EPOCHS];

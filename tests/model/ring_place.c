@@ -212,8 +212,8 @@ static void wit_adopt_steps(struct ring_step *step, uint32_t w)
     }
 }
 
-/* 4.1: a replica pushes its unsettled set; one for which nothing is unsettled pushes an empty one.
- * */
+/* 4.1: a replica pushes its unsettled set; one for which nothing is unsettled pushes an empty
+ * one. */
 static void seed_steps(struct ring_step *step, uint32_t w)
 {
     const struct ring_state *s = step->s;

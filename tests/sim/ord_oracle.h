@@ -83,8 +83,8 @@ void ord_oracle_between(struct ord_oracle *oracle,
 const struct ord_fact *ord_oracle_fact(const struct ord_oracle *oracle,
                                        uint32_t key,
                                        const struct sgn_version *version);
-/* A client learnt that the version exists. Never written (rev 0) is exposed by nobody: no effect.
- * */
+/* A client learnt that the version exists. Never written (rev 0) is exposed by nobody: no
+ * effect. */
 void ord_oracle_expose(struct ord_oracle *oracle, uint32_t key, const struct sgn_version *version);
 /* 3.7: whether some round has deleted the key at or after that version, so that all trace of it may
  * have been dropped. */
