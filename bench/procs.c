@@ -166,7 +166,9 @@ static void write_config(const struct sgn_procs *procs, uint32_t number, FILE *f
     (void)fprintf(file,
                   "[node]\nid = %u\nlisten = 127.0.0.1:%u\ndata = %s/%s-%u%s\n"
                   "ready_file = %s/ready-%u\n\n[ring]\nname = verify\npartitions = 16\n"
-                  "replicas = %u\n\n[store]\nblock_cache = 8M\ndisk_reserve = 16M\n",
+                  "replicas = %u\n\n[store]\nblock_cache = 8M\ndisk_reserve = 16M\n\n"
+                  /* Soon enough that what a short run deletes is dropped in it (3.7). */
+                  "[timing]\ntombstone = 2s\n",
                   number,
                   procs->procs[number].port,
                   procs->dir,

@@ -147,6 +147,10 @@ static void write_ordered(struct evbuffer *out, const struct sgn_driver *driver)
     sgn_prom_counter(out, "marks_sent_total", c.marks_sent, "Marks asked of a witness group.");
     sgn_prom_counter(out, "checks_sent_total", c.checks_sent, "Checks asked of a witness group.");
     sgn_prom_counter(out, "map_changes_total", c.map_changes, "Maps adopted since the start.");
+    sgn_prom_counter(out,
+                     "tombstones_dropped_total",
+                     c.tombstones_dropped,
+                     "Deleted keys of ordered buckets whose last trace was removed here.");
     sgn_prom_counter(
         out, "fenced_total", c.fenced, "Times an ordered round had to wait for a fence.");
     sgn_prom_gauge(out, "dirty_keys", c.dirty, "Keys with a record not known settled.");

@@ -36,6 +36,7 @@ void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
 /* The deletion is durable. */
 void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
+    engine->counts.tombstones_dropped++;
     sgn_tree_change(&engine->tree, cell->hash.hash, engine->ring->replica_count, cell->digest, 0);
     cell->digest = 0;
     if (sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {

@@ -88,4 +88,18 @@ settles "all is well again" "healthy" "$cli" -o table status
 expect "down" 0 "" "$cli" local down --wipe --dir "$work/ring"
 expect "wiped" 1 "" test -e "$work/ring"
 
+# --- what is deleted goes -------------------------------------------------------------------------
+SIGNET_TIMING_TOMBSTONE=1s expect "a ring that forgets" 0 "ring of 3 nodes up" \
+    "$cli" local up --dir "$work/ring" --partitions 8
+seeds_take
+expect "put" 0 "" "$cli" put k one
+expect "del" 0 "" "$cli" del k
+for node in 1 2 3; do
+    settles "no trace at node $node" '"tombstones_dropped": 1' "$cli" -o json status "$node"
+done
+expect "absent" 3 "no such key" "$cli" get k --read strong
+expect "made again" 0 "1-" "$cli" put k two --if-absent
+expect "and read" 0 "two" "$cli" get k --read strong
+expect "down again" 0 "" "$cli" local down --wipe --dir "$work/ring"
+
 ended
