@@ -53,7 +53,8 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
 {
     const struct sgn_op_floor *work = &op->u.floor;
-    if (work->broken || work->left) {
+    bool current = sgn_order_line(engine, op->partition)->epoch == work->epoch;
+    if (work->broken || work->left || !current) {
         engine->order.sweep_due_ms = engine->now_ms + SWEEP_AGAIN_MS;
     } else {
         engine->order.swept[op->partition] = work->floor;
