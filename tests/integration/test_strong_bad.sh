@@ -184,10 +184,14 @@ done
 all_fast "with room again"
 
 # --- the fleet and one node lost ------------------------------------------------------------------
-# Who could still serve by the old groups must be heard first: writes wait, with the reason.
-for i in w1 w2 w3 3; do
-    "$cli" local kill "$i" --dir "$work/ring"
+# Who could still serve by the old groups must be heard first: writes wait, with the reason. All die
+# at once: one by one, on a slow machine, the groups shrink in between and the last witness of each
+# is the one to wait for.
+pids=("$(local_field node 3 pid)")
+for i in 1 2 3; do
+    pids+=("$(local_field witness "$i" pid)")
 done
+kill -KILL "${pids[@]}"
 settles "status tells of the fence" "partitions wait for word of: " "$cli" -o table status
 within "put, fenced" 4500 "$cli" --timeout 4s put b/fenced one
 expect "it was refused" 0 "7" cat "$work/code"
