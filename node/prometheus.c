@@ -151,6 +151,10 @@ static void write_ordered(struct evbuffer *out, const struct sgn_driver *driver)
                      "tombstones_dropped_total",
                      c.tombstones_dropped,
                      "Deleted keys of ordered buckets whose last trace was removed here.");
+    sgn_prom_counter(out,
+                     "records_wiped_total",
+                     c.records_wiped,
+                     "Records removed here since their partition has moved to other nodes.");
     sgn_prom_counter(
         out, "fenced_total", c.fenced, "Times an ordered round had to wait for a fence.");
     sgn_prom_gauge(out, "dirty_keys", c.dirty, "Keys with a record not known settled.");

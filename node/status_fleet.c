@@ -113,6 +113,7 @@ static void put_ordered(struct evbuffer *out, const struct sgn_driver *driver)
     sgn_status_number(out, "map_changes", c.map_changes);
     sgn_status_number(out, "fenced", c.fenced);
     sgn_status_number(out, "tombstones_dropped", c.tombstones_dropped);
+    sgn_status_number(out, "records_wiped", c.records_wiped);
     (void)evbuffer_add_printf(out, "}");
 }
 

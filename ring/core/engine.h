@@ -184,6 +184,7 @@ struct sgn_engine_counts {
     uint64_t reads_fast, reads_quorum, reads_round, reads_eventual;
     uint64_t settles, resolves, marks_sent, checks_sent, map_changes, fenced;
     uint64_t tombstones_dropped;    /* 3.7 */
+    uint64_t records_wiped;         /* 6.2 */
     uint32_t dirty, pending, cells; /* Keys not known settled; of them not known committed. */
     uint32_t ops_in_flight, keys_locked;
     uint32_t peers_alive; /* Without itself. */

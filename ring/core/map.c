@@ -96,6 +96,11 @@ uint32_t sgn_line_in_sync(const struct sgn_line *line)
     return state_mask(line, SGN_SEAT_IN_SYNC);
 }
 
+bool sgn_line_newcomer(const struct sgn_line *line, int seat)
+{
+    return seat >= 0 && line->joint && line->seats[seat].sets == SGN_SET_NEW;
+}
+
 int sgn_line_preferred(const struct sgn_line *line,
                        bool (*alive)(const void *user, uint32_t node),
                        const void *user)

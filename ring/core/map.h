@@ -101,6 +101,8 @@ bool sgn_line_quorum(const struct sgn_line *line, uint32_t votes);
 uint32_t sgn_line_all(const struct sgn_line *line);      /* Mask of all seats. */
 uint32_t sgn_line_settlers(const struct sgn_line *line); /* in_sync and catching_up (3.1.7). */
 uint32_t sgn_line_in_sync(const struct sgn_line *line);
+/* Whether the seat (-1: none) is of the new set of a joint epoch alone (6.2). */
+bool sgn_line_newcomer(const struct sgn_line *line, int seat);
 /* First in_sync seat for which alive(node) is true, else -1. NULL: any. */
 int sgn_line_preferred(const struct sgn_line *line,
                        bool (*alive)(const void *user, uint32_t node),

@@ -302,10 +302,7 @@ bool sgn_map_move_begin(struct sgn_map *next,
                         uint32_t count)
 {
     struct sgn_line *line = line_of(next, partition);
-    /* A node that left the set before deletions were forgotten (3.7) must not come back with what
-     * was deleted; until its records of then are wiped first, a partition with a floor is not
-     * moved. */
-    if (line == NULL || line->joint || line->floor != 0 || !line_can_open(next, line) ||
+    if (line == NULL || line->joint || !line_can_open(next, line) ||
         !set_valid(line, nodes, count)) {
         return false;
     }

@@ -22,8 +22,8 @@ size_t sgn_order_bytes(const struct sgn_ring *ring)
            ALIGN(SGN_CELLS_MAX * sizeof(struct sgn_cell)) +
            ALIGN(SGN_DIRTY_MAX * sizeof(struct sgn_dirty)) +
            ALIGN(SGN_DIRTY_HEADS * sizeof(uint32_t)) + 3 * ALIGN(partitions * sizeof(uint32_t)) +
-           ALIGN(partitions * sizeof(uint64_t)) + ALIGN(partitions * sizeof(uint16_t)) +
-           ALIGN(partitions / 8 + 1);
+           2 * ALIGN(partitions * sizeof(uint64_t)) + ALIGN(partitions * sizeof(uint16_t)) +
+           2 * ALIGN(partitions / 8 + 1);
 }
 
 static void *place(uint8_t **at, size_t bytes)
@@ -50,8 +50,10 @@ void sgn_order_init(struct sgn_engine *engine, void *memory)
     order->dirty_counts = place(&at, partitions * sizeof(uint32_t));
     order->caught_epoch = place(&at, partitions * sizeof(uint32_t));
     order->swept = place(&at, partitions * sizeof(uint64_t));
+    order->purged = place(&at, partitions * sizeof(uint64_t));
     order->catchup = place(&at, partitions * sizeof(uint16_t));
     order->caught_up = place(&at, partitions / 8 + 1);
+    order->emptied = place(&at, partitions / 8 + 1);
     SGN_ASSERT((size_t)(at - (uint8_t *)memory) == sgn_order_bytes(ring));
     sgn_map_work_init(engine);
 }

@@ -178,8 +178,8 @@ static void run_prepare(struct sgn_engine *engine, struct sgn_op *op, struct sgn
 {
     struct sgn_op_cell *part = &op->u.cell;
     struct sgn_ballot promised = sgn_cell_promised(engine, cell);
-    if (cell->corrupt) {
-        sgn_accept_end(engine, op, SGN_ERR_CORRUPT); /* 2: it abstains. */
+    if (sgn_cell_abstains(engine, cell)) {
+        sgn_accept_end(engine, op, cell->corrupt ? SGN_ERR_CORRUPT : SGN_ERR_BUSY);
         return;
     }
     if (sgn_ballot_compare(&part->ballot, &promised) <= 0) {
@@ -207,8 +207,8 @@ static void run_prepare(struct sgn_engine *engine, struct sgn_op *op, struct sgn
 static void run_digest(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_bytes value = sgn_bytes_of(NULL, 0);
-    if (cell->corrupt) {
-        sgn_accept_end(engine, op, SGN_ERR_CORRUPT);
+    if (sgn_cell_abstains(engine, cell)) {
+        sgn_accept_end(engine, op, cell->corrupt ? SGN_ERR_CORRUPT : SGN_ERR_BUSY);
         return;
     }
     if (op->u.cell.want_record) {
@@ -414,8 +414,10 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
     }
     int seat = sgn_own_seat(engine, line);
     bool in_sync = seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC;
-    bool old = op->u.cell.epoch != line->epoch || op->u.cell.ballot.hlc <= line->floor;
-    if (type == SGN_MSG_REPL_PUT && op->u.cell.parent == SGN_NONE && !in_sync && old) {
+    bool fetched = op->u.cell.parent != SGN_NONE;
+    bool old = seat < 0 || op->u.cell.epoch != line->epoch ||
+               (!fetched && op->u.cell.ballot.hlc <= line->floor);
+    if (type == SGN_MSG_REPL_PUT && !in_sync && old) {
         /* 3.7: one sent long ago may hold what was deleted and forgotten since, and only an in_sync
          * seat reads absent as deleted; catching up brings what is still there. That it was chosen
          * is true all the same (3.6). */

@@ -5,8 +5,8 @@
  *   CHOOSE -> PULL -> WALK (both trees in step, order_fetch.c) -> PULL ... -> CHOOSE ... -> RESOLVE
  *
  * A new epoch of the line starts it anew: seats, sets and what counts as enough may have changed.
- * What was fetched stays, so the second time is short. A node that has left the line keeps its
- * records; a partition with a floor (3.7) is not moved, so none of them comes back below one. */
+ * What was fetched stays, so the second time is short. A newcomer begins when what it held at or
+ * below the floor is gone (order_wipe.c). */
 #include "ring/core/order_inner.h"
 
 #define CATCHUP_RETRY_MS      250u
@@ -361,7 +361,7 @@ static bool catchup_wanted(struct sgn_engine *engine, uint32_t partition)
     bool ready = (order->caught_up[partition / 8] >> (partition % 8) & 1) != 0 &&
                  order->caught_epoch[partition] == line->epoch;
     return seat >= 0 && line->seats[seat].state == SGN_SEAT_CATCHING_UP && !ready &&
-           order->catchup[partition] == 0;
+           order->catchup[partition] == 0 && !sgn_purge_wanted(engine, partition);
 }
 
 void sgn_catchup_tick(struct sgn_engine *engine)
@@ -397,9 +397,17 @@ void sgn_catchup_adopted(struct sgn_engine *engine)
         if (order->caught_epoch[i] != order->map.lines[i].epoch) {
             order->caught_up[i / 8] &= (uint8_t) ~(1u << (i % 8));
         }
-        int seat = sgn_own_seat(engine, &order->map.lines[i]);
-        if (seat >= 0 && order->map.lines[i].seats[seat].state != SGN_SEAT_IN_SYNC) {
+        const struct sgn_line *line = &order->map.lines[i];
+        int seat = sgn_own_seat(engine, line);
+        if (seat < 0) {
+            continue;
+        }
+        order->emptied[i / 8] &= (uint8_t) ~(1u << (i % 8));
+        if (line->seats[seat].state != SGN_SEAT_IN_SYNC) {
             order->swept[i] = 0; /* Others may bring tombstones that were dropped here (3.7). */
+        }
+        if (!sgn_line_newcomer(line, seat)) {
+            order->purged[i] = line->floor; /* It promised it, in_sync, or has caught up since. */
         }
     }
     engine->sweep_next = 0; /* Work of epochs that have ended ends at its tick. */

@@ -154,11 +154,17 @@ void sgn_accept_tick(struct sgn_engine *engine,
 void sgn_accept_commits(struct sgn_engine *engine, const struct sgn_event *event);
 void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool settled);
 
-/* order_wipe.c: deletes the key's record, of a partition that this node has left (6.2). False: no
- * room. The key at its cell; its deletion is durable. */
-bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key);
+/* order_wipe.c: deletes the key's record where 6.2 asks for it. `sweep` (NULL: what is not settled
+ * of a partition left) is told by sgn_sweep_dropped. False: no room. The key at its cell; its
+ * deletion is durable. */
+bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key, const struct sgn_op *sweep);
 void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 void sgn_wipe_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
+/* A newcomer (6.2) that may hold records from below the floor that the others have deleted and
+ * forgotten since (3.7). */
+bool sgn_purge_wanted(const struct sgn_engine *engine, uint32_t partition);
+/* Whether this seat says nothing of the key: its record is corrupt (2), or is such an old one. */
+bool sgn_cell_abstains(const struct sgn_engine *engine, const struct sgn_cell *cell);
 
 /* order_round.c: the proposer. */
 /* False: no room; the op is untouched. */

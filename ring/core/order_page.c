@@ -69,7 +69,9 @@ static enum sgn_err page_may(struct sgn_engine *engine, const struct sgn_op *op)
         const struct sgn_line *line = sgn_order_line(engine, i);
         int seat = bit_of(op->value, i) ? sgn_own_seat(engine, line) : 0;
         bool in_sync = seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC;
-        if (seat < 0 || (page->check && bit_of(op->value, i) && !in_sync && !SGN_MUTANT(15))) {
+        bool old = bit_of(op->value, i) && sgn_purge_wanted(engine, i);
+        if (seat < 0 || old ||
+            (page->check && bit_of(op->value, i) && !in_sync && !SGN_MUTANT(15))) {
             return SGN_ERR_STALE;
         }
     }

@@ -91,7 +91,7 @@ void sgn_read_cell_ready(struct sgn_engine *engine, struct sgn_op *op)
     if (read->phase != SGN_STRONG_DIGEST || seat < 0) {
         return;
     }
-    if (!cell->corrupt && !cell->doubtful && cell->storing == 0) { /* Else it abstains. */
+    if (!sgn_cell_abstains(engine, cell) && !cell->doubtful && cell->storing == 0) {
         sgn_read_count(op, (uint32_t)seat, &cell->durable, &cell->accepted, &cell->committed);
         sgn_read_judge(engine, op);
     }

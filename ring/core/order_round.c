@@ -118,8 +118,9 @@ static bool round_may_chain(struct sgn_engine *engine,
     struct sgn_ballot promised = sgn_cell_promised(engine, cell);
     bool own = b->node == engine->options.node &&
                (b->incarnation == engine->options.incarnation || SGN_MUTANT(7));
-    return !op->u.round.classic_only && !op->u.round.must_accept && own && !cell->corrupt &&
-           !sgn_cell_pending(cell) && b->step < UINT32_MAX - SGN_ORDERED_OPS_MAX &&
+    return !op->u.round.classic_only && !op->u.round.must_accept && own &&
+           !sgn_cell_abstains(engine, cell) && !sgn_cell_pending(cell) &&
+           b->step < UINT32_MAX - SGN_ORDERED_OPS_MAX &&
            (sgn_ballot_compare(&promised, b) <= 0 || SGN_MUTANT(7));
 }
 
@@ -197,7 +198,7 @@ static void round_classic(struct sgn_engine *engine, struct sgn_op *op, struct s
     round->best_ballot = (struct sgn_ballot){.hlc = 0};
     round->committed = (struct sgn_ballot){.hlc = 0};
     sgn_buf_drop(engine, &round->best);
-    if (!cell->corrupt) { /* 2: a corrupt record abstains; then others' promises make the quorum. */
+    if (!sgn_cell_abstains(engine, cell)) { /* Else others' promises make the quorum. */
         sgn_cell_promise(cell, &b);
         round->promised = 1u << sgn_own_seat(engine, sgn_round_line(engine, op));
         round->best_ballot = cell->accepted;

@@ -286,7 +286,13 @@ struct sgn_leaf {
     uint64_t stamp; /* Largest of the request ids it remembers or has forgotten (3.5). */
 };
 
-/* The floor of a partition on its way up, and sweeps (3.7). */
+/* The floor of a partition on its way up (3.7), and sweeps: what they drop. */
+enum sgn_sweep_kind {
+    SGN_SWEEP_NONE,
+    SGN_SWEEP_TOMBSTONES, /* At or below the floor (3.7). */
+    SGN_SWEEP_OLD,        /* All at or below the floor: a newcomer's (6.2). */
+    SGN_SWEEP_ALL         /* Of a partition left (6.2). */
+};
 enum sgn_floor_role { SGN_FLOOR_LEADS, SGN_FLOOR_SERVES, SGN_FLOOR_SWEEPS, SGN_FLOOR_RELEARNS };
 struct sgn_op_floor {
     uint8_t role, step;
@@ -295,6 +301,7 @@ struct sgn_op_floor {
     uint64_t asked_ms;
     uint32_t answered, found;
     /* SWEEPS */
+    uint8_t kind; /* enum sgn_sweep_kind */
     bool scanning, end, broken, left, going;
     uint32_t in_flight;
     struct sgn_buf *page, *after;
@@ -397,7 +404,9 @@ struct sgn_order {
     struct sgn_floor_ready floor_ready;
     uint32_t floor_hand, sweep_hand, sweeps;
     uint64_t floor_due_ms, sweep_due_ms;
-    uint64_t *swept; /* Per partition: the floor whose tombstones were dropped. */
+    uint64_t *swept;  /* Per partition: the floor whose tombstones were dropped. */
+    uint64_t *purged; /* Per partition: no record here was deleted and dropped below this floor. */
+    uint8_t *emptied; /* Bitmap of partitions without a seat here, and without a record. */
     uint64_t keeper_due_ms;
     uint64_t orphan_due_ms;
 };

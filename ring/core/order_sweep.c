@@ -1,5 +1,7 @@
-/* Dropping tombstones at or below the floor that the map has for the partition, one key at a time
- * through its cell, once nothing of the key is dirty here (protocol.md 3.7). */
+/* Going through a partition to drop what it need not, or must not, hold: tombstones at or below the
+ * floor that the map has for it, once nothing of the key is dirty here (protocol.md 3.7); what a
+ * newcomer held at or below it; everything where this node has no seat (6.2, order_wipe.c). One key
+ * at a time, through its cell. */
 #include "ring/core/order_inner.h"
 
 #define SWEEP_IN_FLIGHT     16u
@@ -53,14 +55,49 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
 {
     const struct sgn_op_floor *work = &op->u.floor;
+    struct sgn_order *order = &engine->order;
     bool current = sgn_order_line(engine, op->partition)->epoch == work->epoch;
     if (work->broken || work->left || !current) {
-        engine->order.sweep_due_ms = engine->now_ms + SWEEP_AGAIN_MS;
+        order->sweep_due_ms = engine->now_ms + SWEEP_AGAIN_MS;
+    } else if (work->kind == SGN_SWEEP_TOMBSTONES) {
+        order->swept[op->partition] = work->floor;
+    } else if (work->kind == SGN_SWEEP_OLD) {
+        order->purged[op->partition] = work->floor;
     } else {
-        engine->order.swept[op->partition] = work->floor;
+        order->emptied[op->partition / 8] |= (uint8_t)(1u << (op->partition % 8));
     }
-    engine->order.sweeps--;
+    order->sweeps--;
     sgn_op_free(engine, op);
+}
+
+/* Drops the key of a row of the tree if it is one of those. False: no room now. */
+static bool sweep_row(struct sgn_engine *engine,
+                      struct sgn_op *op,
+                      struct sgn_bytes row,
+                      struct sgn_bytes value)
+{
+    struct sgn_op_floor *work = &op->u.floor;
+    struct sgn_leaf leaf;
+    bool readable = row.count > 10 && sgn_leaf_read(value, &leaf);
+    if (row.count <= 10 || (!readable && value.count == 8)) {
+        return true; /* Of an available bucket. */
+    }
+    struct sgn_bytes key = sgn_bytes_of((const uint8_t *)row.ptr + 10, row.count - 10);
+    if (!readable) {
+        /* What it is of, only a round can tell. A newcomer must know. */
+        bool must = work->kind == SGN_SWEEP_OLD;
+        work->left = work->left || must;
+        return !must || sgn_round_resolve(engine, key, NULL);
+    }
+    bool is_tombstones = work->kind == SGN_SWEEP_TOMBSTONES;
+    if ((work->kind != SGN_SWEEP_ALL && leaf.ballot.hlc > work->floor) ||
+        (is_tombstones && !leaf.dead)) {
+        return true;
+    }
+    work->in_flight++; /* It may end within the call. */
+    bool begun = is_tombstones ? sgn_accept_drop(engine, key, op) : sgn_wipe(engine, key, op);
+    work->in_flight -= begun ? 0 : 1;
+    return begun;
 }
 
 /* Goes on as far as there is room; a drop's end or a tick comes back. */
@@ -77,19 +114,10 @@ static void sweep_go(struct sgn_engine *engine, struct sgn_op *op)
     work->going = true;
     while (!work->scanning && work->in_flight < SWEEP_IN_FLIGHT && sgn_fx_has_room(engine) &&
            sgn_items_next(&cursor, &key, &value)) {
-        struct sgn_leaf leaf;
-        size_t next = work->page->count - cursor.left;
-        bool fits = key.count > 10 && sgn_leaf_read(value, &leaf) &&
-                    leaf.ballot.hlc <= work->floor && leaf.dead;
-        if (fits) {
-            struct sgn_bytes full_key = sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10);
-            work->in_flight++; /* It may end within the call. */
-            if (!sgn_accept_drop(engine, full_key, op)) {
-                work->in_flight--;
-                break;
-            }
+        if (!sweep_row(engine, op, key, value)) {
+            break;
         }
-        work->page_at = next;
+        work->page_at = work->page->count - cursor.left;
     }
     work->going = false;
     cursor = sgn_cursor_of(sgn_buf_bytes(work->page));
@@ -135,17 +163,54 @@ void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op)
     sweep_go(engine, op);
 }
 
-static bool sweep_begin(struct sgn_engine *engine, uint32_t partition)
+static enum sgn_sweep_kind sweep_wanted(struct sgn_engine *engine, uint32_t partition)
+{
+    const struct sgn_order *order = &engine->order;
+    const struct sgn_line *line = sgn_order_line(engine, partition);
+    int seat = sgn_own_seat(engine, line);
+    if (seat < 0) {
+        bool empty = (order->emptied[partition / 8] >> (partition % 8) & 1) != 0;
+        return empty || SGN_MUTANT(37) ? SGN_SWEEP_NONE : SGN_SWEEP_ALL;
+    }
+    if (sgn_purge_wanted(engine, partition)) {
+        return SGN_SWEEP_OLD;
+    }
+    return line->seats[seat].state == SGN_SEAT_IN_SYNC && line->floor > order->swept[partition]
+               ? SGN_SWEEP_TOMBSTONES
+               : SGN_SWEEP_NONE;
+}
+
+/* Whether a store begun in an earlier epoch may still bring what is to go, behind the scan. */
+static bool stores_to_come(const struct sgn_engine *engine, uint32_t partition, uint64_t floor)
+{
+    const struct sgn_order *order = &engine->order;
+    bool any = false;
+    for (uint32_t i = 0; i < order->cell_high && !any; i++) {
+        const struct sgn_cell *cell = &order->cells[i];
+        any = cell->state == SGN_CELL_READY && cell->partition == partition && cell->storing > 0 &&
+              cell->accepted.hlc <= floor;
+    }
+    return any;
+}
+
+static bool sweep_begin(struct sgn_engine *engine, uint32_t partition, enum sgn_sweep_kind kind)
 {
     const struct sgn_line *line = sgn_order_line(engine, partition);
+    uint64_t floor = kind == SGN_SWEEP_ALL ? UINT64_MAX : line->floor;
+    if (kind != SGN_SWEEP_TOMBSTONES && stores_to_come(engine, partition, floor)) {
+        return false;
+    }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_FLOOR, SGN_FOR_BACKGROUND);
     if (op == NULL) {
         return false;
     }
     op->replied = true;
     op->partition = partition;
-    op->u.floor = (struct sgn_op_floor){
-        .role = SGN_FLOOR_SWEEPS, .floor = line->floor, .epoch = line->epoch, .scanning = true};
+    op->u.floor = (struct sgn_op_floor){.role = SGN_FLOOR_SWEEPS,
+                                        .kind = (uint8_t)kind,
+                                        .floor = floor,
+                                        .epoch = line->epoch,
+                                        .scanning = true};
     engine->order.sweeps++;
     sgn_pull_scan(engine, op, sgn_bytes_of(NULL, 0));
     return true;
@@ -157,13 +222,11 @@ void sgn_sweep_partitions(struct sgn_engine *engine)
     uint32_t total = order->map.partition_count;
     for (uint32_t i = 0; i < SWEEP_LOOK_PER_TICK && i < total; i++) {
         uint32_t p = order->sweep_hand++ % total;
-        const struct sgn_line *line = &order->map.lines[p];
-        int seat = sgn_own_seat(engine, line);
         if (order->sweeps > 0 || engine->now_ms < order->sweep_due_ms || !sgn_fx_has_room(engine)) {
             return;
         }
-        if (seat >= 0 && line->seats[seat].state == SGN_SEAT_IN_SYNC &&
-            line->floor > order->swept[p] && sweep_begin(engine, p)) {
+        enum sgn_sweep_kind kind = sweep_wanted(engine, p);
+        if (kind != SGN_SWEEP_NONE && sweep_begin(engine, p, kind)) {
             order->sweep_due_ms = engine->now_ms + SWEEP_PAUSE_MS;
         }
     }

@@ -42,6 +42,7 @@ bool sgn_accept_take(struct sgn_engine *engine,
     op->u.cell.unsettled = unsettled || !committed;
     op->u.cell.ballot = ballot;
     if (parent != NULL) {
+        op->u.cell.epoch = parent->u.fetch.epoch;
         op->u.cell.parent = sgn_op_index(engine, parent);
         op->u.cell.parent_generation = parent->generation;
     }

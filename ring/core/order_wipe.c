@@ -1,15 +1,41 @@
-/* Of a partition that this node has left (protocol.md 6.2) what is not settled is wiped from the
- * disk. Forgotten only, it would pass for settled, and what is pending for committed, should the
- * node come back. What is settled may stay: every seat that is in_sync holds as much. */
+/* What a node must not keep of a partition (protocol.md 6.2), one key at a time at its cell.
+ *
+ * Where it has no seat any more, everything: key by key what is not settled (order_resolve.c), for
+ * forgotten only it would pass for settled, and what is pending for committed, should the node come
+ * back; then the rest (order_sweep.c).
+ *
+ * Where it is a newcomer, what it holds at or below the floor from an earlier time, before it
+ * catches up: a tombstone that the others have dropped may have deleted it (3.7). Till then the
+ * node says nothing of such a key, since a majority may hold nothing that would outvote it. */
 #include "ring/core/order_inner.h"
 
-bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key)
+bool sgn_purge_wanted(const struct sgn_engine *engine, uint32_t partition)
+{
+    const struct sgn_order *order = &engine->order;
+    const struct sgn_line *line = &order->map.lines[partition];
+    int seat = sgn_own_seat(engine, line);
+    return sgn_line_newcomer(line, seat) && line->seats[seat].state != SGN_SEAT_IN_SYNC &&
+           line->floor > order->purged[partition] && !SGN_MUTANT(37);
+}
+
+bool sgn_cell_abstains(const struct sgn_engine *engine, const struct sgn_cell *cell)
+{
+    return cell->corrupt || (!sgn_ballot_is_zero(&cell->accepted) &&
+                             cell->accepted.hlc <= engine->order.map.lines[cell->partition].floor &&
+                             sgn_purge_wanted(engine, cell->partition));
+}
+
+bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key, const struct sgn_op *sweep)
 {
     struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
     if (op == NULL) {
         return false;
     }
     op->u.cell.type = SGN_CELL_WIPE;
+    if (sweep != NULL) {
+        op->u.cell.parent = sgn_op_index(engine, sweep);
+        op->u.cell.parent_generation = sweep->generation;
+    }
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
     if (sgn_cell_wait(engine, cell, op, false)) {
         sgn_accept_run(engine, op);
@@ -17,10 +43,27 @@ bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key)
     return true;
 }
 
+/* The map may be another than when it was asked for. */
+static bool is_to_go(struct sgn_engine *engine,
+                     const struct sgn_op *op,
+                     const struct sgn_cell *cell)
+{
+    const struct sgn_line *line = sgn_order_line(engine, op->partition);
+    bool swept = op->u.cell.parent != SGN_NONE;
+    if (sgn_own_seat(engine, line) < 0) {
+        return swept || sgn_dirty_find(engine, cell->hash) != NULL;
+    }
+    return swept && sgn_purge_wanted(engine, op->partition) && cell->accepted.hlc <= line->floor;
+}
+
 void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
-    if (sgn_own_seat(engine, sgn_order_line(engine, op->partition)) >= 0 || cell->storing > 0 ||
-        sgn_dirty_find(engine, cell->hash) == NULL) {
+    bool seated = sgn_own_seat(engine, sgn_order_line(engine, op->partition)) >= 0;
+    if (cell->storing > 0 || (seated && cell->corrupt)) { /* Which may be a vote of this epoch. */
+        sgn_accept_end(engine, op, SGN_ERR_BUSY);
+        return;
+    }
+    if (!is_to_go(engine, op, cell)) {
         sgn_accept_end(engine, op, SGN_OK);
         return;
     }
@@ -40,6 +83,7 @@ void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
 void sgn_wipe_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
     struct sgn_dirty *entry = sgn_dirty_find(engine, cell->hash);
+    engine->counts.records_wiped++;
     sgn_tree_change(&engine->tree, cell->hash.hash, engine->ring->replica_count, cell->digest, 0);
     cell->digest = 0;
     if (cell->storing == 0 && sgn_ballot_compare(&cell->accepted, &op->u.cell.ballot) == 0) {

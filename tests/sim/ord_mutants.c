@@ -22,7 +22,8 @@ enum ord_want {
     WANT_TINY = 4,
     WANT_HOT = 8,
     WANT_DROPS = 16,
-    WANT_SPARE = 32
+    WANT_SPARE = 32,
+    WANT_SLOW = 64
 };
 
 /* What shows the mutant, beside what the seed draws: faults that must be on, and that must be off
@@ -155,7 +156,7 @@ static const struct ord_mutant mutants[] = {
      "joint slow read with one majority",
      F(move) | F(cut),
      FAILING | RESTARTS | F(long_down) | F(loss),
-     WANT_HOT | WANT_NO_FLEET | WANT_SPARE,
+     WANT_HOT | WANT_NO_FLEET | WANT_SPARE | WANT_SLOW,
      ORD_MIX_READS},
     {27,
      "commit does not raise promised",
@@ -217,6 +218,12 @@ static const struct ord_mutant mutants[] = {
      FAILING,
      WANT_HOT,
      ORD_MIX_CONDITIONS},
+    {37,
+     "a node that comes back keeps what it held below the floor",
+     F(move) | F(long_down) | F(restart) | LINKS,
+     FAILING,
+     WANT_DROPS | WANT_SPARE,
+     ORD_MIX_CONDITIONS},
 };
 #define MUTANT_COUNT ((int)(sizeof(mutants) / sizeof(mutants[0])))
 
@@ -262,6 +269,9 @@ void ord_mutant_shape(struct ord_options *o,
     if ((mutant->want & WANT_SPARE) != 0) { /* Enough to go on while a replica set is cut in two. */
         o->nodes = ORD_NODES_MAX;
         o->replicas = 3;
+    }
+    if ((mutant->want & WANT_SLOW) != 0) { /* So that a joint epoch lasts. */
+        o->delay_us_max = 50000 + (uint32_t)sgn_prng_below(prng, 50000);
     }
     if ((mutant->want & WANT_DROPS) != 0) {
         o->tombstone_ms = 200 + (uint32_t)sgn_prng_below(prng, 600);

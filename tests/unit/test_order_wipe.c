@@ -1,0 +1,135 @@
+/* What a node that has left a partition keeps of it, and brings back: nothing (6.2, 3.7). */
+#include <criterion/criterion.h>
+
+#include "ring/core/key.h"
+#include "tests/unit/order_ask.h"
+
+#define WAIT_TICKS 2000
+
+static uint32_t partition; /* Of the key. */
+
+static const struct sgn_line *line_at(uint32_t node)
+{
+    return &sgn_engine_map(ring.nodes[node - 1].engine)->lines[partition];
+}
+
+static uint32_t rows_at(uint32_t node)
+{
+    return mini_count(&ring.nodes[node - 1], SGN_FAMILY_DATA);
+}
+
+/* Four nodes, the key at three of them; returns the fourth. */
+static uint32_t begin(void)
+{
+    uint8_t raw[16];
+    struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
+    order_ring(4, 3);
+    order_drop_after(300);
+    cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
+    sgn_full_key_encode(sgn_bytes_str("ord"), sgn_bytes_str("k"), &sink);
+    partition = sgn_partition_of(sgn_hash(sgn_sink_bytes(&sink)), ring.shape.partition_count);
+    uint32_t spare = 1;
+    while (sgn_line_seat(line_at(1), spare) >= 0) {
+        spare++;
+    }
+    cr_assert(spare <= 4 && rows_at(spare) == 0);
+    return spare;
+}
+
+static void move(uint32_t from, uint32_t to)
+{
+    uint32_t nodes[3];
+    const struct sgn_line *line = line_at(1);
+    cr_assert_eq(line->seat_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        nodes[i] = line->seats[i].node == from ? to : line->seats[i].node;
+    }
+    cr_assert(sgn_engine_move(ring.nodes[0].engine, partition, nodes, 3));
+}
+
+/* Until the node's map has the partition with it or without, in a joint epoch or not. */
+static void wait_line(uint32_t node, bool seated, bool joint)
+{
+    bool is = false;
+    for (uint32_t i = 0; i < WAIT_TICKS && !is; i++) {
+        mini_pass(&ring, SGN_TICK_MS);
+        const struct sgn_line *line = line_at(node);
+        is = line->joint == joint && (sgn_line_seat(line, node) >= 0) == seated;
+    }
+    cr_assert(is, "node %u", node);
+}
+
+Test(order_wipe, leaves_nothing_behind)
+{
+    uint32_t spare = begin();
+    uint32_t leaver = line_at(1)->seats[2].node;
+    cr_assert_eq(rows_at(leaver), 1);
+    move(leaver, spare);
+    wait_line(leaver, false, false);
+    mini_pass(&ring, 2000);
+    cr_assert_eq(rows_at(leaver), 0);
+    cr_assert_eq(rows_at(spare), 1);
+    cr_assert(order_reads(leaver, "k", SGN_READ_STRONG, "v"), "by those who have it");
+    mini_clear(&ring);
+}
+
+/* It could not read its disk when it left. Meanwhile the key was deleted and forgotten. */
+Test(order_wipe, brings_nothing_back)
+{
+    uint32_t spare = begin();
+    uint32_t leaver = line_at(1)->seats[2].node;
+    ring.nodes[leaver - 1].scan_err = SGN_ERR_IO;
+    move(leaver, spare);
+    wait_line(leaver, false, false);
+    cr_assert_eq(order_del(1, "k"), SGN_OK);
+    for (uint32_t i = 0; i < WAIT_TICKS && rows_at(spare) > 0; i++) {
+        mini_pass(&ring, SGN_TICK_MS);
+    }
+    cr_assert_eq(rows_at(1) + rows_at(2) + rows_at(3) + rows_at(4), 1, "the old record alone");
+    cr_assert_eq(rows_at(leaver), 1);
+    cr_assert_gt(line_at(spare)->floor, 0);
+
+    move(spare, leaver);
+    wait_line(leaver, true, true);
+    mini_pass(&ring, 3000);
+    cr_assert_eq(rows_at(leaver), 1);
+    cr_assert_neq(line_at(1)->seats[sgn_line_seat(line_at(1), leaver)].state,
+                  SGN_SEAT_IN_SYNC,
+                  "not before the old record is gone");
+    ring.nodes[leaver - 1].scan_err = SGN_OK;
+    wait_line(leaver, true, false);
+    cr_assert_eq(rows_at(leaver), 0);
+    for (uint32_t node = 1; node <= 4; node++) {
+        cr_assert(order_reads(node, "k", SGN_READ_STRONG, NULL));
+        cr_assert(order_reads(node, "k", SGN_READ_EVENTUAL, NULL));
+    }
+    mini_clear(&ring);
+}
+
+/* What lives is carried to and fro, though it lies below the floor. */
+Test(order_wipe, keeps_what_lives)
+{
+    uint32_t spare = begin();
+    char key[] = "d00";
+    for (uint32_t i = 0; i < 40; i++) { /* A floor for every partition, above the key's record. */
+        key[1] = (char)('0' + i / 10);
+        key[2] = (char)('0' + i % 10);
+        cr_assert_eq(order_put(1, key, "v"), SGN_OK);
+        cr_assert_eq(order_del(1, key), SGN_OK);
+    }
+    mini_pass(&ring, 3000);
+    cr_assert_gt(line_at(1)->floor, 0);
+    uint32_t leaver = line_at(1)->seats[2].node;
+    move(leaver, spare);
+    wait_line(spare, true, false);
+    cr_assert(order_reads(spare, "k", SGN_READ_STRONG, "v"));
+    mini_pass(&ring, 3000);
+    cr_assert_geq(rows_at(spare), 1);
+    move(spare, leaver);
+    wait_line(leaver, true, false);
+    mini_pass(&ring, 3000);
+    for (uint32_t node = 1; node <= 4; node++) {
+        cr_assert(order_reads(node, "k", SGN_READ_STRONG, "v"));
+    }
+    mini_clear(&ring);
+}
