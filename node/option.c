@@ -22,7 +22,8 @@ static const struct unit size_units[] = {{"T", UINT64_C(1) << 40},
                                          {"K", UINT64_C(1) << 10},
                                          {"", 1},
                                          {NULL, 0}};
-static const struct unit time_units[] = {{"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit time_units[] = {
+    {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
 
 /* Digits only, then one of the units; no sign, no blank, no overflow. */
 static bool number_parse(const char *text, const struct unit *units, uint64_t *value)

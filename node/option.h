@@ -17,7 +17,7 @@ enum sgn_option_type {
     SGN_OPTION_UINT,    /* uint32_t */
     SGN_OPTION_POWER,   /* uint32_t, a power of two */
     SGN_OPTION_SIZE,    /* uint64_t bytes; K, M, G, T are powers of 1024 */
-    SGN_OPTION_TIME,    /* uint32_t ms; ms, s, m */
+    SGN_OPTION_TIME,    /* uint32_t ms; ms, s, m, h */
     SGN_OPTION_ADDRESS, /* char[SGN_ADDRESS_BYTES_MAX + 1] */
     SGN_OPTION_ADMIN,   /* the same, "" for off */
     SGN_OPTION_PATH,    /* char[SGN_PATH_BYTES_MAX + 1] */

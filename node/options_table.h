@@ -187,7 +187,7 @@
       tombstone_ms,                                                                                \
       0,                                                                                           \
       2000000000,                                                                                  \
-      "0",                                                                                         \
+      "1h",                                                                                        \
       "Deleted keys of ordered buckets are remembered at least so long; 0: for ever.")             \
     X(timing,                                                                                      \
       resolve,                                                                                     \
