@@ -174,7 +174,7 @@ static void restore_bucket(struct sgn_engine *engine, struct sgn_bytes key, stru
  * at before. */
 static enum sgn_err restore_meta(struct sgn_driver *driver)
 {
-    static const char *const names[] = {"map", "register", "ceiling", "watermark"};
+    static const char *const names[] = {"map", "register", "ceiling", "watermark", "purged"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct sgn_store_value value;
         struct sgn_bytes name = sgn_bytes_str(names[i]);

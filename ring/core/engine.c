@@ -258,6 +258,8 @@ static void step_stored(struct sgn_engine *engine, const struct sgn_event *event
             sgn_bucket_stored(engine, op, event);
         } else if (op != NULL && op->kind == SGN_OP_CELL) {
             sgn_accept_stored(engine, op, event);
+        } else if (op != NULL && op->kind == SGN_OP_FLOOR) {
+            sgn_sweep_stored(engine, op, event);
         }
     }
 }

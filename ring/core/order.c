@@ -64,6 +64,9 @@ enum sgn_err sgn_engine_restore_meta(struct sgn_engine *engine,
 {
     struct sgn_order *order = &engine->order;
     bool is_ceiling = sgn_bytes_equal(name, sgn_bytes_str("ceiling"));
+    if (sgn_bytes_equal(name, sgn_bytes_str("purged"))) {
+        return sgn_purged_restore(engine, value);
+    }
     if (!is_ceiling && !sgn_bytes_equal(name, sgn_bytes_str("watermark"))) {
         enum sgn_err err = sgn_map_work_restore(engine, name, value);
         sgn_floors_promise(engine);

@@ -399,15 +399,15 @@ void sgn_catchup_adopted(struct sgn_engine *engine)
         }
         const struct sgn_line *line = &order->map.lines[i];
         int seat = sgn_own_seat(engine, line);
+        if (!sgn_line_newcomer(line, seat)) {
+            order->purged[i] = 0;
+        }
         if (seat < 0) {
             continue;
         }
         order->emptied[i / 8] &= (uint8_t) ~(1u << (i % 8));
         if (line->seats[seat].state != SGN_SEAT_IN_SYNC) {
             order->swept[i] = 0; /* Others may bring tombstones that were dropped here (3.7). */
-        }
-        if (!sgn_line_newcomer(line, seat)) {
-            order->purged[i] = line->floor; /* It promised it, in_sync, or has caught up since. */
         }
     }
     engine->sweep_next = 0; /* Work of epochs that have ended ends at its tick. */

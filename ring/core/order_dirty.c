@@ -201,6 +201,21 @@ bool sgn_leaf_read(struct sgn_bytes value, struct sgn_leaf *leaf)
     return !cursor.bad && cursor.left == 0;
 }
 
+static const struct sgn_bucket *bucket_of(const struct sgn_engine *engine,
+                                          struct sgn_bytes full_key)
+{
+    struct sgn_bytes name;
+    struct sgn_bytes key;
+    return sgn_full_key_split(full_key, &name, &key) ? sgn_bucket_row(&engine->buckets, name)
+                                                     : NULL;
+}
+
+bool sgn_key_is_available(const struct sgn_engine *engine, struct sgn_bytes full_key)
+{
+    const struct sgn_bucket *bucket = bucket_of(engine, full_key);
+    return bucket != NULL && bucket->kind != SGN_BUCKET_ORDERED;
+}
+
 void sgn_dirty_restore(struct sgn_engine *engine, struct sgn_bytes tree_key, struct sgn_bytes value)
 {
     struct sgn_order *order = &engine->order;
@@ -236,10 +251,7 @@ void sgn_dirty_restore_lost(struct sgn_engine *engine, struct sgn_bytes tree_key
     struct sgn_order *order = &engine->order;
     struct sgn_bytes full_key =
         sgn_bytes_of((const uint8_t *)tree_key.ptr + 10, tree_key.count - 10);
-    struct sgn_bytes name;
-    struct sgn_bytes key;
-    const struct sgn_bucket *bucket =
-        sgn_full_key_split(full_key, &name, &key) ? sgn_bucket_row(&engine->buckets, name) : NULL;
+    const struct sgn_bucket *bucket = bucket_of(engine, full_key);
     if (bucket == NULL || bucket->kind != SGN_BUCKET_ORDERED) {
         return;
     }

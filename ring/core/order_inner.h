@@ -163,6 +163,9 @@ void sgn_wipe_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
 /* A newcomer (6.2) that may hold records from below the floor that the others have deleted and
  * forgotten since (3.7). */
 bool sgn_purge_wanted(const struct sgn_engine *engine, uint32_t partition);
+/* The partitions purged as they go to the disk, with this one's floor, and back. */
+void sgn_purged_store(struct sgn_engine *engine, const struct sgn_op *sweep);
+enum sgn_err sgn_purged_restore(struct sgn_engine *engine, struct sgn_bytes value);
 /* Whether this seat says nothing of the key: its record is corrupt (2), or is such an old one. */
 bool sgn_cell_abstains(const struct sgn_engine *engine, const struct sgn_cell *cell);
 
@@ -313,7 +316,9 @@ struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
 /* order_floor.c, order_sweep.c: 3.7. */
 void sgn_leaf_put(struct sgn_sink *sink, const struct sgn_leaf *leaf);
 bool sgn_leaf_read(struct sgn_bytes value,
-                   struct sgn_leaf *leaf); /* False: not of an ordered key. */
+                   struct sgn_leaf *leaf); /* False: not of an ordered key, or rotten. */
+/* What a rotten one cannot tell: whether the key's bucket is known, and not ordered. */
+bool sgn_key_is_available(const struct sgn_engine *engine, struct sgn_bytes full_key);
 void sgn_floor_tick(struct sgn_engine *engine);
 void sgn_floor_op_tick(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_floor_request(struct sgn_engine *engine, const struct sgn_event *event);
@@ -323,6 +328,7 @@ bool sgn_floor_promise(struct sgn_engine *engine, uint64_t floor);
 void sgn_sweep_partitions(struct sgn_engine *engine);
 void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err);
+void sgn_sweep_stored(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op);
 /* order_take.c: deletes the key's record if 3.7 allows it, and tells sgn_sweep_dropped. False: no
  * room. */

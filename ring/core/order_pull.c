@@ -76,6 +76,9 @@ static bool pull_items(struct sgn_engine *engine,
             continue; /* Of an available bucket. */
         }
         struct sgn_bytes full_key = sgn_bytes_of((const uint8_t *)key.ptr + 10, key.count - 10);
+        if (value.count != SGN_TREE_ORDERED_BYTES && sgn_key_is_available(engine, full_key)) {
+            continue;
+        }
         if (value.count != SGN_TREE_ORDERED_BYTES) {
             (void)sgn_round_resolve(engine, full_key, NULL);
             return false;

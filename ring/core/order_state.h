@@ -38,8 +38,9 @@
 #define SGN_WATERMARK_MS       500u
 #define SGN_PING_MS            200u
 #define SGN_WITNESS_SUSPECT_MS 1000u
-#define SGN_CATCHUPS_MAX       4u  /* Partitions caught up at once. */
-#define SGN_FETCHES_MAX        32u /* Records fetched at once by one of them. */
+#define SGN_CATCHUPS_MAX       4u    /* Partitions caught up at once. */
+#define SGN_FETCHES_MAX        32u   /* Records fetched at once by one of them. */
+#define SGN_PURGED_MAX         1024u /* Partitions that come to this node at once (6.2). */
 #define SGN_MAP_OFFER_MS       300u
 
 _Static_assert(SGN_SEED_MARKS_MAX *SGN_MARK_BYTES + 64 <= SGN_PAGE_BYTES_MAX, "a seed is a page");
@@ -286,6 +287,12 @@ struct sgn_leaf {
     uint64_t stamp; /* Largest of the request ids it remembers or has forgotten (3.5). */
 };
 
+/* One sweep at a time, and when the next may begin. */
+struct sgn_sweep_turn {
+    bool busy;
+    uint64_t due_ms;
+};
+
 /* The floor of a partition on its way up (3.7), and sweeps: what they drop. */
 enum sgn_sweep_kind {
     SGN_SWEEP_NONE,
@@ -302,7 +309,7 @@ struct sgn_op_floor {
     uint32_t answered, found;
     /* SWEEPS */
     uint8_t kind; /* enum sgn_sweep_kind */
-    bool scanning, end, broken, left, going;
+    bool scanning, end, broken, left, going, storing;
     uint32_t in_flight;
     struct sgn_buf *page, *after;
     size_t page_at;
@@ -402,10 +409,12 @@ struct sgn_order {
     uint32_t relist_wanted; /* Partition + 1 with an orphan mark; 0: none. */
     bool floor_op;          /* This node leads one now. */
     struct sgn_floor_ready floor_ready;
-    uint32_t floor_hand, sweep_hand, sweeps;
-    uint64_t floor_due_ms, sweep_due_ms;
-    uint64_t *swept;  /* Per partition: the floor whose tombstones were dropped. */
-    uint64_t *purged; /* Per partition: no record here was deleted and dropped below this floor. */
+    uint32_t floor_hand, sweep_hand;
+    uint64_t floor_due_ms;
+    struct sgn_sweep_turn sweep_turn[2]; /* [1]: of SGN_SWEEP_OLD, for which moves wait. */
+    uint64_t *swept; /* Per partition: the floor whose tombstones were dropped. */
+    uint64_t
+        *purged; /* Per partition: a newcomer's floor, below which it has dropped all. Durable. */
     uint8_t *emptied; /* Bitmap of partitions without a seat here, and without a record. */
     uint64_t keeper_due_ms;
     uint64_t orphan_due_ms;

@@ -52,22 +52,51 @@ void sgn_drop_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
     sgn_accept_end(engine, op, SGN_OK);
 }
 
+static struct sgn_sweep_turn *turn_of(struct sgn_engine *engine, uint32_t kind)
+{
+    return &engine->order.sweep_turn[kind == SGN_SWEEP_OLD];
+}
+
+static void sweep_close(struct sgn_engine *engine, struct sgn_op *op, uint32_t pause_ms)
+{
+    struct sgn_sweep_turn *turn = turn_of(engine, op->u.floor.kind);
+    turn->busy = false;
+    turn->due_ms = engine->now_ms + pause_ms;
+    sgn_op_free(engine, op);
+}
+
 static void sweep_end(struct sgn_engine *engine, struct sgn_op *op)
 {
-    const struct sgn_op_floor *work = &op->u.floor;
+    struct sgn_op_floor *work = &op->u.floor;
     struct sgn_order *order = &engine->order;
     bool current = sgn_order_line(engine, op->partition)->epoch == work->epoch;
     if (work->broken || work->left || !current) {
-        order->sweep_due_ms = engine->now_ms + SWEEP_AGAIN_MS;
-    } else if (work->kind == SGN_SWEEP_TOMBSTONES) {
+        sweep_close(engine, op, SWEEP_AGAIN_MS);
+        return;
+    }
+    if (work->kind == SGN_SWEEP_OLD) {
+        work->storing = sgn_fx_has_room(engine); /* Else its tick comes back. */
+        if (work->storing) {
+            sgn_purged_store(engine, op);
+        }
+        return;
+    }
+    if (work->kind == SGN_SWEEP_TOMBSTONES) {
         order->swept[op->partition] = work->floor;
-    } else if (work->kind == SGN_SWEEP_OLD) {
-        order->purged[op->partition] = work->floor;
     } else {
         order->emptied[op->partition / 8] |= (uint8_t)(1u << (op->partition % 8));
     }
-    order->sweeps--;
-    sgn_op_free(engine, op);
+    sweep_close(engine, op, SWEEP_PAUSE_MS);
+}
+
+/* What a newcomer fetches from now on it must not take for old after a restart: the others may
+ * have chosen by then that it is in_sync. */
+void sgn_sweep_stored(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event)
+{
+    if (event->err == SGN_OK) {
+        engine->order.purged[op->partition] = op->u.floor.floor;
+    }
+    sweep_close(engine, op, event->err == SGN_OK ? 0 : SWEEP_AGAIN_MS);
 }
 
 /* Drops the key of a row of the tree if it is one of those. False: no room now. */
@@ -85,7 +114,7 @@ static bool sweep_row(struct sgn_engine *engine,
     struct sgn_bytes key = sgn_bytes_of((const uint8_t *)row.ptr + 10, row.count - 10);
     if (!readable) {
         /* What it is of, only a round can tell. A newcomer must know. */
-        bool must = work->kind == SGN_SWEEP_OLD;
+        bool must = work->kind == SGN_SWEEP_OLD && !sgn_key_is_available(engine, key);
         work->left = work->left || must;
         return !must || sgn_round_resolve(engine, key, NULL);
     }
@@ -108,7 +137,7 @@ static void sweep_go(struct sgn_engine *engine, struct sgn_op *op)
     struct sgn_bytes key;
     struct sgn_bytes value;
     (void)sgn_cursor_take(&cursor, work->page_at);
-    if (work->going) {
+    if (work->going || work->storing) {
         return;
     }
     work->going = true;
@@ -193,16 +222,26 @@ static bool stores_to_come(const struct sgn_engine *engine, uint32_t partition, 
     return any;
 }
 
-static bool sweep_begin(struct sgn_engine *engine, uint32_t partition, enum sgn_sweep_kind kind)
+static uint32_t purged_count(const struct sgn_engine *engine)
+{
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < engine->order.map.partition_count; p++) {
+        count += engine->order.purged[p] != 0;
+    }
+    return count;
+}
+
+static void sweep_begin(struct sgn_engine *engine, uint32_t partition, enum sgn_sweep_kind kind)
 {
     const struct sgn_line *line = sgn_order_line(engine, partition);
     uint64_t floor = kind == SGN_SWEEP_ALL ? UINT64_MAX : line->floor;
-    if (kind != SGN_SWEEP_TOMBSTONES && stores_to_come(engine, partition, floor)) {
-        return false;
+    if ((kind != SGN_SWEEP_TOMBSTONES && stores_to_come(engine, partition, floor)) ||
+        (kind == SGN_SWEEP_OLD && purged_count(engine) >= SGN_PURGED_MAX)) {
+        return;
     }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_FLOOR, SGN_FOR_BACKGROUND);
     if (op == NULL) {
-        return false;
+        return;
     }
     op->replied = true;
     op->partition = partition;
@@ -211,9 +250,8 @@ static bool sweep_begin(struct sgn_engine *engine, uint32_t partition, enum sgn_
                                         .floor = floor,
                                         .epoch = line->epoch,
                                         .scanning = true};
-    engine->order.sweeps++;
+    turn_of(engine, kind)->busy = true;
     sgn_pull_scan(engine, op, sgn_bytes_of(NULL, 0));
-    return true;
 }
 
 void sgn_sweep_partitions(struct sgn_engine *engine)
@@ -222,12 +260,11 @@ void sgn_sweep_partitions(struct sgn_engine *engine)
     uint32_t total = order->map.partition_count;
     for (uint32_t i = 0; i < SWEEP_LOOK_PER_TICK && i < total; i++) {
         uint32_t p = order->sweep_hand++ % total;
-        if (order->sweeps > 0 || engine->now_ms < order->sweep_due_ms || !sgn_fx_has_room(engine)) {
-            return;
-        }
         enum sgn_sweep_kind kind = sweep_wanted(engine, p);
-        if (kind != SGN_SWEEP_NONE && sweep_begin(engine, p, kind)) {
-            order->sweep_due_ms = engine->now_ms + SWEEP_PAUSE_MS;
+        const struct sgn_sweep_turn *turn = turn_of(engine, kind);
+        if (kind != SGN_SWEEP_NONE && !turn->busy && engine->now_ms >= turn->due_ms &&
+            sgn_fx_has_room(engine)) {
+            sweep_begin(engine, p, kind);
         }
     }
 }

@@ -9,6 +9,43 @@
  * node says nothing of such a key, since a majority may hold nothing that would outvote it. */
 #include "ring/core/order_inner.h"
 
+#define PURGED_ITEM_BYTES 12u /* u32 partition, u64 floor */
+
+void sgn_purged_store(struct sgn_engine *engine, const struct sgn_op *sweep)
+{
+    const struct sgn_order *order = &engine->order;
+    const struct sgn_map *map = &order->map;
+    struct sgn_sink sink = sgn_arena_sink(engine, SGN_PURGED_MAX * PURGED_ITEM_BYTES);
+    sgn_sink_uint(&sink, sweep->partition, 4);
+    sgn_sink_uint(&sink, sweep->u.floor.floor, 8);
+    for (uint32_t p = 0; p < map->partition_count; p++) {
+        if (order->purged[p] != 0 && p != sweep->partition) {
+            sgn_sink_uint(&sink, p, 4);
+            sgn_sink_uint(&sink, order->purged[p], 8);
+        }
+    }
+    SGN_ASSERT(!sink.full); /* No more are begun (order_sweep.c). */
+    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
+    effect->token = sgn_op_token(engine, sweep);
+    effect->write_count = 1;
+    effect->writes[0] = (struct sgn_store_write){
+        .family = SGN_FAMILY_META, .key = sgn_bytes_str("purged"), .value = sgn_sink_bytes(&sink)};
+}
+
+enum sgn_err sgn_purged_restore(struct sgn_engine *engine, struct sgn_bytes value)
+{
+    struct sgn_cursor cursor = sgn_cursor_of(value);
+    while (!cursor.bad && cursor.left > 0) {
+        uint64_t partition = sgn_cursor_uint(&cursor, 4);
+        uint64_t floor = sgn_cursor_uint(&cursor, 8);
+        if (cursor.bad || partition >= engine->ring->partition_count) {
+            return SGN_ERR_CORRUPT;
+        }
+        engine->order.purged[partition] = floor;
+    }
+    return SGN_OK;
+}
+
 bool sgn_purge_wanted(const struct sgn_engine *engine, uint32_t partition)
 {
     const struct sgn_order *order = &engine->order;

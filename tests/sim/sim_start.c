@@ -51,7 +51,7 @@ static struct sgn_bytes value_of(const struct sim_entry *entry)
 
 const char *sim_restore(struct sgn_engine *engine, const struct sim_disk *disk)
 {
-    static const char *const names[] = {"map", "register", "ceiling", "watermark"};
+    static const char *const names[] = {"map", "register", "ceiling", "watermark", "purged"};
     const char *refused = NULL;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct sgn_bytes name = sgn_bytes_str(names[i]);

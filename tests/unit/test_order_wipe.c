@@ -1,6 +1,9 @@
 /* What a node that has left a partition keeps of it, and brings back: nothing (6.2, 3.7). */
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "ring/core/engine_state.h"
 #include "ring/core/key.h"
 #include "tests/unit/order_ask.h"
 
@@ -106,12 +109,11 @@ Test(order_wipe, brings_nothing_back)
     mini_clear(&ring);
 }
 
-/* What lives is carried to and fro, though it lies below the floor. */
-Test(order_wipe, keeps_what_lives)
+/* A floor for every partition, above the key's record. */
+static void floors_rise(void)
 {
-    uint32_t spare = begin();
     char key[] = "d00";
-    for (uint32_t i = 0; i < 40; i++) { /* A floor for every partition, above the key's record. */
+    for (uint32_t i = 0; i < 40; i++) {
         key[1] = (char)('0' + i / 10);
         key[2] = (char)('0' + i % 10);
         cr_assert_eq(order_put(1, key, "v"), SGN_OK);
@@ -119,6 +121,13 @@ Test(order_wipe, keeps_what_lives)
     }
     mini_pass(&ring, 3000);
     cr_assert_gt(line_at(1)->floor, 0);
+}
+
+/* What lives is carried to and fro, though it lies below the floor. */
+Test(order_wipe, keeps_what_lives)
+{
+    uint32_t spare = begin();
+    floors_rise();
     uint32_t leaver = line_at(1)->seats[2].node;
     move(leaver, spare);
     wait_line(spare, true, false);
@@ -130,6 +139,107 @@ Test(order_wipe, keeps_what_lives)
     mini_pass(&ring, 3000);
     for (uint32_t node = 1; node <= 4; node++) {
         cr_assert(order_reads(node, "k", SGN_READ_STRONG, "v"));
+    }
+    mini_clear(&ring);
+}
+
+static bool caught_up(uint32_t node)
+{
+    const struct sgn_order *order = &ring.nodes[node - 1].engine->order;
+    return (order->caught_up[partition / 8] >> (partition % 8) & 1) != 0;
+}
+
+static void others(uint32_t node, void (*what)(struct mini_ring *ring, uint32_t node))
+{
+    for (uint32_t i = 1; i <= ring.node_count; i++) {
+        if (i != node) {
+            what(&ring, i);
+        }
+    }
+}
+
+/* The others have chosen that it is in_sync, which it does not know when it starts again alone. */
+Test(order_wipe, keeps_what_it_is_in_sync_for)
+{
+    uint32_t spare = begin();
+    struct mini_node *node = &ring.nodes[spare - 1];
+    floors_rise();
+    move(line_at(1)->seats[2].node, spare);
+    for (uint32_t i = 0; i < WAIT_TICKS && !caught_up(spare); i++) {
+        mini_pass(&ring, SGN_TICK_MS);
+    }
+    cr_assert(caught_up(spare) && line_at(spare)->joint);
+    node->store_err = SGN_ERR_IO;
+    for (uint32_t i = 0; i < WAIT_TICKS && node->engine->order.work.adopting == NULL; i++) {
+        mini_pass(&ring, SGN_TICK_MS);
+    }
+    cr_assert_not_null(node->engine->order.work.adopting, "chosen, and not on its disk");
+    uint32_t rows = rows_at(spare);
+    mini_down(&ring, spare);
+    node->store_err = SGN_OK;
+    others(spare, mini_down);
+    mini_up(&ring, spare);
+    mini_pass(&ring, 1000);
+    cr_assert(line_at(spare)->joint, "it knows no better");
+    cr_assert_eq(rows_at(spare), rows);
+    others(spare, mini_up);
+    wait_line(spare, true, false);
+    mini_pass(&ring, 1000);
+    for (uint32_t i = 1; i <= 4; i++) {
+        cr_assert(order_reads(i, "k", SGN_READ_STRONG, "v"));
+    }
+    mini_clear(&ring);
+}
+
+/* A key of an available bucket in the partition, stored at that node; its row of the tree. */
+static struct mini_entry *available_row(uint32_t node, char *key, size_t cap)
+{
+    struct sgn_msg make = msg_of(SGN_MSG_BUCKET_PUT, "av", "", "");
+    make.b = sgn_bucket_props_pack(SGN_BUCKET_AVAILABLE, 3, 1, 1);
+    cr_assert_eq(ask(1, make), SGN_OK);
+    mini_pass(&ring, 1000);
+    for (uint32_t i = 0; i < 4000; i++) {
+        uint8_t raw[32];
+        struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
+        (void)snprintf(key, cap, "a%u", i);
+        sgn_full_key_encode(sgn_bytes_str("av"), sgn_bytes_str(key), &sink);
+        uint64_t hash = sgn_hash(sgn_sink_bytes(&sink));
+        if (sgn_partition_of(hash, ring.shape.partition_count) != partition) {
+            continue;
+        }
+        cr_assert_eq(ask(1, msg_of(SGN_MSG_PUT, "av", key, "kept")), SGN_OK);
+        mini_pass(&ring, 200);
+        struct mini_node *at = &ring.nodes[node - 1];
+        for (uint32_t k = 0; k < at->entry_count; k++) {
+            struct mini_entry *entry = &at->entries[k];
+            if (entry->family == SGN_FAMILY_TREE && entry->key_count == 10 + sink.count &&
+                memcmp(entry->key + 10, raw, sink.count) == 0) {
+                return entry;
+            }
+        }
+    }
+    cr_assert_fail("no such key");
+    return NULL;
+}
+
+/* With its row rotten nothing at hand tells that the key is not of an ordered bucket. */
+Test(order_wipe, leaves_available_keys_alone)
+{
+    char key[16];
+    uint32_t spare = begin();
+    uint32_t leaver = line_at(1)->seats[2].node;
+    floors_rise();
+    move(leaver, spare);
+    wait_line(leaver, false, false);
+    available_row(leaver, key, sizeof(key))->value_count = 0;
+    mini_down(&ring, leaver);
+    mini_up(&ring, leaver);
+    mini_pass(&ring, 2000);
+    move(spare, leaver);
+    wait_line(leaver, true, false);
+    mini_pass(&ring, 2000);
+    for (uint32_t i = 1; i <= 4; i++) {
+        cr_assert_eq(ask(i, msg_of(SGN_MSG_GET, "av", key, "")), SGN_OK);
     }
     mini_clear(&ring);
 }
