@@ -46,6 +46,8 @@ static const struct config configs[] = {
     {"return/.put,delete+slow", 6, 4, 1, 0, 1, 0, back},
     {"return/.put,delete,put", 22, 4, 1, 1, 1, 0, back},
     {"return/put,delete", 6, 4, 0, 1, 0, 1, leave_back},
+    {"return/.put,put+restart", 6, 0, 1, 1, 0, 1, back},
+    {"return/.put,delete+restart", 6, 4, 1, 1, 0, 1, back},
     {"grow/delete,put", 6, 2, 0, 1, 1, 1, grow},
     {"grow/.delete,put", 6, 2, 1, 1, 1, 0, grow},
 };
@@ -131,6 +133,9 @@ static void expand(const void *state, struct sgn_mc_run *run)
             n.seats[r].oldest = MUTANT(X_RESTART) ? seat->slot : 0;
             sgn_fm_emit(run, &n, NULL, "%c restarts", 'A' + r);
         }
+        if (sgn_fm_config->restarts != 0) {
+            sgn_fm_catch_up_anew(s, run, r);
+        }
     }
     if (sgn_fm_config->slow != 0) {
         sgn_fm_read_slow(s, run);
@@ -201,6 +206,8 @@ static const struct sgn_mc_case plan[] = {
     {"return/.put,delete", 0, 20000000, SGN_MC_HOLDS},
     {"return/.put,delete+slow", 0, 20000000, SGN_MC_HOLDS},
     {"return/.put,delete,put", 0, 20000000, SGN_MC_HOLDS},
+    {"return/.put,put+restart", 0, 20000000, SGN_MC_HOLDS},
+    {"return/.put,delete+restart", 0, 20000000, SGN_MC_HOLDS},
     {"grow/delete,put", 0, 20000000, SGN_MC_HOLDS},
     {"grow/.delete,put", 0, 20000000, SGN_MC_HOLDS},
     {"out-in/.put,delete,put", 0, 5000000, SGN_MC_CUT},
@@ -220,6 +227,7 @@ static const struct sgn_mc_case plan[] = {
     {"single/.delete,put", X_STAMP, 5000000, SGN_MC_CAUGHT},
     {"grow/.delete,put", X_CLOCK, 5000000, SGN_MC_CAUGHT},
     {"in/put,put+restart", X_RESTART, 5000000, SGN_MC_CAUGHT},
+    {"return/.put,put+restart", X_FORGETS, 5000000, SGN_MC_CAUGHT},
     {"out-in/.delete,put", X_EARLY, 5000000, SGN_MC_SURVIVES},
     {"in/.put,delete,put", X_DIRTY, 5000000, SGN_MC_SURVIVES},
     {"out-in/.put,delete", X_DIRTY, 5000000, SGN_MC_SURVIVES},

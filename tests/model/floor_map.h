@@ -29,6 +29,7 @@ enum {
     X_DIRTY,        /* A tombstone is dropped although it is not settled. */
     X_CLOCK,        /* Who adopts a floor does not promise it. */
     X_RESTART,      /* After a restart what the slot hides is taken for settled. */
+    X_FORGETS,      /* A newcomer that starts again has forgotten that it dropped what was old. */
 };
 
 struct seat {
@@ -115,6 +116,7 @@ void sgn_fm_drop(const struct state *s, struct sgn_mc_run *run, uint32_t r);
 void sgn_fm_choose(const struct state *s, struct sgn_mc_run *run);
 void sgn_fm_adopt(const struct state *s, struct sgn_mc_run *run);
 void sgn_fm_catch_up(const struct state *s, struct sgn_mc_run *run, uint32_t r);
+void sgn_fm_catch_up_anew(const struct state *s, struct sgn_mc_run *run, uint32_t r);
 void sgn_fm_read_slow(const struct state *s, struct sgn_mc_run *run);
 void sgn_fm_read_fast(const struct state *s, struct sgn_mc_run *run, uint32_t r);
 

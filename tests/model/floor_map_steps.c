@@ -223,6 +223,27 @@ void sgn_fm_catch_up(const struct state *s, struct sgn_mc_run *run, uint32_t r)
     }
 }
 
+/* A newcomer starts again in the map that it has on its disk; the next may be chosen by then. */
+void sgn_fm_catch_up_anew(const struct state *s, struct sgn_mc_run *run, uint32_t r)
+{
+    const struct map *map = &sgn_fm_maps[s->seats[r].map];
+    if (!sgn_fm_has(map->catching, r) || sgn_fm_has(map->set, r) || s->seats[r].swept == 0) {
+        return;
+    }
+    struct state n = *s;
+    struct seat *to = &n.seats[r];
+    to->caught = 0;
+    to->swept = MUTANT(X_FORGETS) ? 0 : 1;
+    for (uint32_t q = 0; q < SEATS; q++) {
+        n.seats[q].told = (uint8_t)(n.seats[q].told & ~(1u << r));
+    }
+    if (to->dirty != 0) {
+        to->committed = 0;
+        to->oldest = 0;
+    }
+    sgn_fm_emit(run, &n, NULL, "%c starts again", 'A' + r);
+}
+
 /* ---- readers ----------------------------------------------------------------------------------
  * */
 
