@@ -456,6 +456,7 @@ void sgn_accept_stored(struct sgn_engine *engine, struct sgn_op *op, const struc
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
     SGN_ASSERT(cell->storing > 0);
     cell->storing--;
+    cell->wiping = cell->wiping && op->u.cell.type != SGN_CELL_WIPE;
     if (event->err != SGN_OK) {
         /* Whether it is on the disk, only the disk knows; look before anything else is done. */
         cell->doubtful = true;

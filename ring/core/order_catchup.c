@@ -361,7 +361,8 @@ static bool catchup_wanted(struct sgn_engine *engine, uint32_t partition)
     bool ready = (order->caught_up[partition / 8] >> (partition % 8) & 1) != 0 &&
                  order->caught_epoch[partition] == line->epoch;
     return seat >= 0 && line->seats[seat].state == SGN_SEAT_CATCHING_UP && !ready &&
-           order->catchup[partition] == 0 && !sgn_purge_wanted(engine, partition);
+           order->catchup[partition] == 0 && !sgn_purge_wanted(engine, partition) &&
+           !sgn_wipe_under_way(engine, partition);
 }
 
 void sgn_catchup_tick(struct sgn_engine *engine)

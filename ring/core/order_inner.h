@@ -160,6 +160,7 @@ void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool sett
 bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key, const struct sgn_op *sweep);
 void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 void sgn_wipe_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
+bool sgn_wipe_under_way(const struct sgn_engine *engine, uint32_t partition);
 /* A newcomer (6.2) that may hold records from below the floor that the others have deleted and
  * forgotten since (3.7). */
 bool sgn_purge_wanted(const struct sgn_engine *engine, uint32_t partition);

@@ -55,6 +55,7 @@ struct sgn_cell {
     uint16_t chain; /* Next in the hash bucket, or next free. */
     uint32_t pins;  /* Ops at work in it; the queue's and the waiters' too. */
     uint32_t storing;
+    bool wiping;     /* One of those stores deletes it (6.2). */
     bool at_floor;   /* Absent, and that means a tombstone at the floor (3.7). */
     bool corrupt;    /* 2: abstains for this key until it is repaired. */
     bool doubtful;   /* A store failed: read again what the disk holds before anything else. */

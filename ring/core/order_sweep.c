@@ -112,15 +112,13 @@ static bool sweep_row(struct sgn_engine *engine,
         return true; /* Of an available bucket. */
     }
     struct sgn_bytes key = sgn_bytes_of((const uint8_t *)row.ptr + 10, row.count - 10);
-    if (!readable) {
-        /* What it is of, only a round can tell. A newcomer must know. */
-        bool must = work->kind == SGN_SWEEP_OLD && !sgn_key_is_available(engine, key);
-        work->left = work->left || must;
-        return !must || sgn_round_resolve(engine, key, NULL);
-    }
     bool is_tombstones = work->kind == SGN_SWEEP_TOMBSTONES;
-    if ((work->kind != SGN_SWEEP_ALL && leaf.ballot.hlc > work->floor) ||
-        (is_tombstones && !leaf.dead)) {
+    if (readable && ((work->kind != SGN_SWEEP_ALL && leaf.ballot.hlc > work->floor) ||
+                     (is_tombstones && !leaf.dead))) {
+        return true;
+    }
+    /* A newcomer must know what the row was of: the record tells (order_wipe.c). */
+    if (!readable && (work->kind != SGN_SWEEP_OLD || sgn_key_is_available(engine, key))) {
         return true;
     }
     work->in_flight++; /* It may end within the call. */
@@ -222,11 +220,12 @@ static bool stores_to_come(const struct sgn_engine *engine, uint32_t partition, 
     return any;
 }
 
-static uint32_t purged_count(const struct sgn_engine *engine)
+/* Of other partitions. */
+static uint32_t purged_count(const struct sgn_engine *engine, uint32_t partition)
 {
     uint32_t count = 0;
     for (uint32_t p = 0; p < engine->order.map.partition_count; p++) {
-        count += engine->order.purged[p] != 0;
+        count += p != partition && engine->order.purged[p] != 0;
     }
     return count;
 }
@@ -236,7 +235,7 @@ static void sweep_begin(struct sgn_engine *engine, uint32_t partition, enum sgn_
     const struct sgn_line *line = sgn_order_line(engine, partition);
     uint64_t floor = kind == SGN_SWEEP_ALL ? UINT64_MAX : line->floor;
     if ((kind != SGN_SWEEP_TOMBSTONES && stores_to_come(engine, partition, floor)) ||
-        (kind == SGN_SWEEP_OLD && purged_count(engine) >= SGN_PURGED_MAX)) {
+        (kind == SGN_SWEEP_OLD && purged_count(engine, partition) >= SGN_PURGED_MAX)) {
         return;
     }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_FLOOR, SGN_FOR_BACKGROUND);

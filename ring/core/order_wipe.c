@@ -114,6 +114,19 @@ void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
     op->u.cell.ballot = cell->accepted;
     op->u.cell.stored = true;
     cell->storing++;
+    cell->wiping = true;
+}
+
+/* A deletion begun without a seat may land when this node is a newcomer: before that the own tree
+ * still shows what is about to go. */
+bool sgn_wipe_under_way(const struct sgn_engine *engine, uint32_t partition)
+{
+    const struct sgn_order *order = &engine->order;
+    bool any = false;
+    for (uint32_t i = 0; i < order->cell_high && !any; i++) {
+        any = order->cells[i].wiping && order->cells[i].partition == partition;
+    }
+    return any;
 }
 
 /* The disk holds nothing of the key, unless something came behind the deletion. */

@@ -89,6 +89,7 @@ static void fx_load(struct mini_ring *ring, struct mini_node *node, const struct
 static void fx_store(struct mini_ring *ring, struct mini_node *node, const struct sgn_effect *fx)
 {
     struct sgn_event event = {.type = SGN_EV_STORED, .token = fx->token, .err = node->store_err};
+    event.end = fx->writes[0].is_delete; /* For stall_deletes. */
     SGN_ASSERT(fx->write_count > 0 && fx->write_count <= SGN_EFFECT_WRITES_MAX);
     node->stores++;
     node->halted = node->halt_at_store > 0 && --node->halt_at_store == 0;
@@ -312,7 +313,9 @@ void mini_run(struct mini_ring *ring)
             ring->queue_last = NULL;
         }
         item->next = NULL;
-        if (item->event.type == SGN_EV_STORED && ring->nodes[item->node - 1].stall_stores) {
+        const struct mini_node *at = item->is_reply ? NULL : &ring->nodes[item->node - 1];
+        if (item->event.type == SGN_EV_STORED &&
+            (at->stall_stores || (at->stall_deletes && item->event.end))) {
             *(held == NULL ? &held : &held_last->next) = item;
             held_last = item;
             continue;
@@ -433,7 +436,7 @@ void mini_down(struct mini_ring *ring, uint32_t id)
     node->up = false;
     node->halted = false;
     node->halt_at_store = 0;
-    node->stall_stores = false; /* What it waited for ends with it. */
+    node->stall_stores = node->stall_deletes = false; /* What it waited for ends with it. */
     sgn_engine_clear(node->engine);
     free(node->memory);
     node->engine = NULL;
@@ -457,7 +460,7 @@ void mini_clear(struct mini_ring *ring)
 {
     for (uint32_t i = 0; i < ring->node_count; i++) {
         struct mini_node *node = &ring->nodes[i];
-        node->stall_stores = false;
+        node->stall_stores = node->stall_deletes = false;
         if (node->up) {
             sgn_engine_clear(node->engine);
             free(node->memory);

@@ -30,6 +30,7 @@ struct mini_node {
     int store_err;          /* What STORE is answered with. */
     int scan_err;           /* What SCAN is answered with. */
     bool stall_stores;      /* STOREs wait until it is cleared and mini_run is called. */
+    bool stall_deletes;     /* The same for STOREs that delete. */
     bool deaf;              /* Answers to its SENDs are lost on the way. */
     bool mute;              /* REPL_PUTs to it are lost on the way. */
     uint32_t halt_at_store; /* Counts down; at 0 it stops dead, before the STORE is answered ... */

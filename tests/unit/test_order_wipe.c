@@ -191,6 +191,29 @@ Test(order_wipe, keeps_what_it_is_in_sync_for)
     mini_clear(&ring);
 }
 
+/* With no floor there is nothing to purge; but what it was dropping when it had no seat may still
+ * be on the way to its disk. */
+Test(order_wipe, catches_up_when_the_last_is_dropped)
+{
+    uint32_t spare = begin();
+    uint32_t leaver = line_at(1)->seats[2].node;
+    struct mini_node *node = &ring.nodes[leaver - 1];
+    node->stall_deletes = true;
+    move(leaver, spare);
+    wait_line(leaver, false, false);
+    mini_pass(&ring, 2000);
+    move(spare, leaver);
+    wait_line(leaver, true, true);
+    mini_pass(&ring, 2000);
+    cr_assert_eq(line_at(leaver)->floor, 0);
+    cr_assert(!caught_up(leaver));
+    node->stall_deletes = false;
+    wait_line(leaver, true, false);
+    cr_assert_eq(rows_at(leaver), 1);
+    cr_assert(order_reads(leaver, "k", SGN_READ_STRONG, "v"));
+    mini_clear(&ring);
+}
+
 /* A key of an available bucket in the partition, stored at that node; its row of the tree. */
 static struct mini_entry *available_row(uint32_t node, char *key, size_t cap)
 {
@@ -220,6 +243,50 @@ static struct mini_entry *available_row(uint32_t node, char *key, size_t cap)
     }
     cr_assert_fail("no such key");
     return NULL;
+}
+
+/* The row that ends with the full key of "k". */
+static struct mini_entry *row_of(uint32_t node, enum sgn_family family)
+{
+    struct mini_node *at = &ring.nodes[node - 1];
+    uint8_t raw[16];
+    struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
+    sgn_full_key_encode(sgn_bytes_str("ord"), sgn_bytes_str("k"), &sink);
+    for (uint32_t i = 0; i < at->entry_count; i++) {
+        struct mini_entry *entry = &at->entries[i];
+        if (entry->family == family && entry->key_count >= sink.count &&
+            memcmp(entry->key + entry->key_count - sink.count, raw, sink.count) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* Its row of the tree is rotten: the record says that it lies below the floor. */
+Test(order_wipe, drops_what_only_the_record_tells)
+{
+    uint32_t spare = begin();
+    uint32_t leaver = line_at(1)->seats[2].node;
+    struct mini_node *node = &ring.nodes[leaver - 1];
+    node->scan_err = SGN_ERR_IO;
+    move(leaver, spare);
+    wait_line(leaver, false, false);
+    floors_rise();
+    cr_assert_eq(order_del(1, "k"), SGN_OK);
+    mini_pass(&ring, 3000);
+    cr_assert_null(row_of(spare, SGN_FAMILY_DATA));
+    cr_assert_not_null(row_of(leaver, SGN_FAMILY_DATA));
+    row_of(leaver, SGN_FAMILY_TREE)->value_count = 0;
+    uint64_t resolves = node->engine->counts.resolves;
+    move(spare, leaver);
+    wait_line(leaver, true, true);
+    node->scan_err = SGN_OK;
+    wait_line(leaver, true, false);
+    cr_assert_null(row_of(leaver, SGN_FAMILY_DATA));
+    cr_assert_null(row_of(leaver, SGN_FAMILY_TREE));
+    cr_assert_eq(node->engine->counts.resolves, resolves);
+    cr_assert(order_reads(leaver, "k", SGN_READ_STRONG, NULL));
+    mini_clear(&ring);
 }
 
 /* With its row rotten nothing at hand tells that the key is not of an ordered bucket. */
