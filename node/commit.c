@@ -117,12 +117,10 @@ enum sgn_err sgn_store_submit(struct sgn_store *store,
     }
     uint64_t bytes = unit_bytes(writes, write_count);
     enum sgn_err err = submit_refusal(store, write_count, bytes);
-    if (err != SGN_OK) {
-        return err;
-    }
-    struct store_unit *unit = unit_create(token, writes, write_count, bytes);
+    struct store_unit *unit = err == SGN_OK ? unit_create(token, writes, write_count, bytes) : NULL;
     if (unit == NULL) {
-        return SGN_ERR_NOMEM;
+        atomic_store(&store->write_refused, true);
+        return err != SGN_OK ? err : SGN_ERR_NOMEM;
     }
     atomic_fetch_add(&store->counters.waiting_writes, write_count);
     atomic_fetch_add(&store->counters.waiting_bytes, bytes);
@@ -247,6 +245,7 @@ static enum sgn_err group_write(struct sgn_store *store, const struct store_queu
     if (!space_suffices(store, bytes)) {
         atomic_store(&store->state, SGN_STORE_FULL);
         atomic_fetch_add(&store->counters.refused_full, 1);
+        atomic_store(&store->write_refused, true);
         return SGN_ERR_DISK_FULL;
     }
     uint64_t units = group_fill(store, group);

@@ -424,7 +424,10 @@ enum sgn_err sgn_store_close(struct sgn_store *store)
     if (err == SGN_OK) {
         err = store_rocks_flush(store);
     }
-    if (err == SGN_OK) {
+    /* A write that was refused may have held a number that peers have heard of: whoever gave it
+     * out wishes for a new generation then, and may not have got it stored. The next start must not
+     * number on. */
+    if (err == SGN_OK && !atomic_load(&store->write_refused)) {
         err = store_meta_end(store);
     }
     store_destroy(store);

@@ -83,8 +83,8 @@ struct sgn_store_identity {
     uint32_t guest_generation; /* META "guest", if the engine wrote one; one more after a stop that
                                   was not clean. Always has SGN_STORE_GUEST_BIT. */
     bool is_new;               /* The directory was made by this open. */
-    bool was_clean;   /* The last run ended in sgn_store_close without a failure, and met no
-                                  corrupt record. True when new. */
+    bool was_clean;   /* The last run ended in sgn_store_close without a failure, refused no
+                                  write and met no corrupt record. True when new. */
     bool log_was_cut; /* The log held garbage behind its good part and was cut there: a torn
                                   last write, or rot that may have eaten acknowledged writes. */
 };
@@ -151,8 +151,9 @@ enum sgn_err sgn_store_open(struct sgn_store **store,
                             size_t error_bytes);
 
 /* Commits what was accepted, ends the threads, writes the clean mark and frees everything; results
- * not polled are dropped. Waits for the disk. [loop] SGN_OK when the mark is durable; otherwise the
- * store is freed all the same and the next start finds an unclean stop. */
+ * not polled are dropped. Waits for the disk. [loop] SGN_OK when the mark is durable, or was left
+ * out since a write was refused in this run; without it the next start finds an unclean stop. The
+ * store is freed in any case. */
 enum sgn_err sgn_store_close(struct sgn_store *store);
 
 /* [any] */

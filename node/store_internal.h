@@ -122,6 +122,7 @@ struct sgn_store {
     _Atomic int stop_error;                 /* What submits answer once stopped. */
     char stop_text[STORE_ERROR_TEXT_BYTES]; /* Written before state becomes STOPPED, then fixed. */
     struct store_counters counters;
+    _Atomic bool write_refused; /* In this run: no clean mark. */
     struct store_commit commit;
     struct store_reads reads;
     struct store_done_list done;

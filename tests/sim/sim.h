@@ -102,6 +102,8 @@ void sim_disk_scan(const struct sim_disk *disk,
 
 enum sim_outcome { SIM_OPEN, SIM_APPLIED, SIM_FAILED, SIM_UNKNOWN };
 
+#define SIM_DOTS_MAX 16u /* Times one write is minted: attempts, each passed on. */
+
 struct sim_write {
     uint32_t key;
     bool is_delete;
@@ -112,7 +114,9 @@ struct sim_write {
     uint64_t sent_us;     /* Its last attempt. */
     uint32_t *overwrites; /* Writes whose values its context was read with. */
     uint32_t overwrite_count;
-    struct sgn_vector context; /* The context itself; empty: none, or a blind put. */
+    struct sgn_vector context;         /* The context itself; empty: none, or a blind put. */
+    struct sgn_dot dots[SIM_DOTS_MAX]; /* Under which nodes were to store its value. */
+    uint32_t dot_count;
 };
 
 struct sim_history {
@@ -167,6 +171,7 @@ struct sim_node {
     struct sim_disk disk;
     int64_t skew_ms;
     bool commit_scheduled, flush_scheduled;
+    bool write_refused;            /* In this life: no clean mark. */
     bool connected[SIM_NODES_MAX]; /* [i]: our connection to node i stands. */
 };
 

@@ -180,6 +180,7 @@ static void disk_committed(struct sim_world *world, struct sim_event *done)
         err = SGN_ERR_DISK_FULL; /* Leaves no trace. */
         kept = 0;
     }
+    node->write_refused = node->write_refused || err != SGN_OK;
     sim_disk_commit(&node->disk, kept);
     sim_disk_queue_drop(&node->disk);
     uint32_t boot = node->boot;
@@ -393,6 +394,8 @@ void sim_node_stop(struct sim_world *world, uint32_t index, bool clean)
         sim_disk_commit(&node->disk, node->disk.queue_count);
     } else {
         sim_disk_power_cut(&node->disk, &world->prng);
+    }
+    if (!clean || node->write_refused) {
         uint32_t home = stored_generation(node, "home", node->home_generation);
         uint32_t guest = stored_generation(node, "guest", node->guest_generation);
         node->home_generation = home + 1; /* What the store does after an unclean stop. */
@@ -408,6 +411,7 @@ void sim_node_stop(struct sim_world *world, uint32_t index, bool clean)
     free(node->memory);
     node->engine = NULL;
     node->up = false;
+    node->write_refused = false;
     node->boot++;
     memset(node->connected, 0, sizeof(node->connected));
 }

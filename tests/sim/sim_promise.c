@@ -57,10 +57,44 @@ static void check_hint_gone(struct sim_world *world, uint32_t index, struct sgn_
     }
 }
 
+static bool dot_equal(const struct sgn_dot *a, const struct sgn_dot *b)
+{
+    return a->actor.node == b->actor.node && a->actor.generation == b->actor.generation &&
+           a->counter == b->counter;
+}
+
+/* One dot, or one for each time a write was minted: the first may be overwritten by who has read it
+ * while a second goes on. */
+static void keep_dots(struct sim_history *history, struct sgn_bytes value)
+{
+    struct sgn_record record;
+    if (sgn_record_decode(value, SGN_RECORD_WITH_BODIES, &record) != SGN_OK) {
+        return;
+    }
+    for (uint32_t s = 0; s < record.sibling_count; s++) {
+        uint32_t number = sim_value_number(record.siblings[s].body);
+        if (number >= history->count) {
+            continue;
+        }
+        struct sim_write *write = &history->writes[number];
+        bool known = false;
+        for (uint32_t d = 0; d < write->dot_count && !known; d++) {
+            known = dot_equal(&write->dots[d], &record.siblings[s].dot);
+        }
+        if (!known) {
+            SGN_ASSERT(write->dot_count < SIM_DOTS_MAX);
+            write->dots[write->dot_count++] = record.siblings[s].dot;
+        }
+    }
+}
+
 void sim_check_store(struct sim_world *world, uint32_t index, const struct sgn_effect *effect)
 {
     for (uint32_t i = 0; i < effect->write_count; i++) {
         const struct sgn_store_write *write = &effect->writes[i];
+        if (write->family == SGN_FAMILY_DATA && !write->is_delete) {
+            keep_dots(&world->history, write->value);
+        }
         if (write->family == SGN_FAMILY_HINT && write->is_delete) {
             check_hint_gone(world, index, write->key);
             continue;
@@ -92,37 +126,14 @@ static bool covers(const struct sgn_vector *vector, const struct sgn_dot *dot)
     return false;
 }
 
-/* The dots under which disks hold the write's value: one, or one for each time it was minted. */
-static uint32_t dots_of(const struct sim_world *world,
-                        uint32_t number,
-                        struct sgn_bytes full_key,
-                        struct sgn_dot dots[SIM_NODES_MAX * SGN_SIBLINGS_MAX])
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < world->options.nodes; i++) {
-        struct sgn_record record;
-        if (!held(&world->nodes[i].disk, SGN_FAMILY_DATA, full_key, &record)) {
-            continue;
-        }
-        for (uint32_t s = 0; s < record.sibling_count; s++) {
-            if (sim_value_number(record.siblings[s].body) == number) {
-                dots[count++] = record.siblings[s].dot;
-            }
-        }
-    }
-    return count;
-}
-
 void sim_check_acknowledged(struct sim_world *world, uint32_t number)
 {
     const struct sim_write *write = &world->history.writes[number];
     uint8_t room[SGN_FULL_KEY_BYTES_MAX];
     struct sgn_bytes full_key = sim_full_key(write->key, room);
-    static struct sgn_dot dots[SIM_NODES_MAX * SGN_SIBLINGS_MAX];
-    uint32_t dot_count = dots_of(world, number, full_key, dots);
-    if (!sim_copies_are_exact(world) || (!write->is_delete && dot_count == 0) ||
+    if (!sim_copies_are_exact(world) || (!write->is_delete && write->dot_count == 0) ||
         (write->is_delete && write->context.count == 0)) {
-        return; /* Overwritten by now, or nothing to look for. */
+        return; /* Nothing to look for. */
     }
     uint32_t copies = 0;
     for (uint32_t i = 0; i < world->options.nodes; i++) {
@@ -131,8 +142,8 @@ void sim_check_acknowledged(struct sim_world *world, uint32_t number)
             continue;
         }
         bool has = write->is_delete;
-        for (uint32_t d = 0; d < dot_count && !has; d++) {
-            has = covers(&record.vector, &dots[d]);
+        for (uint32_t d = 0; d < write->dot_count && !has; d++) {
+            has = covers(&record.vector, &write->dots[d]);
         }
         for (uint32_t c = 0; c < write->context.count && has && write->is_delete; c++) {
             has = covers(&record.vector, &write->context.entries[c]);

@@ -239,5 +239,16 @@ Test(store, busy_and_full)
     cr_assert_eq(sgn_store_get(store, SGN_FAMILY_DATA, text("k"), &value), SGN_OK);
     cr_assert_eq(value.bytes.count, 600); /* Reads go on, and show what was acknowledged. */
     sgn_store_value_release(&value);
+    uint32_t home = sgn_store_identity(store).home_generation;
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+
+    /* What was refused may have borne a number that peers know: the next run gives out others. */
+    options.disk_reserve_bytes = 1;
+    cr_assert_eq(sgn_store_open(&store, &options, error, sizeof(error)), SGN_OK, "%s", error);
+    cr_assert(!sgn_store_identity(store).was_clean);
+    cr_assert_eq(sgn_store_identity(store).home_generation, home + 1);
+    cr_assert_eq(sgn_store_close(store), SGN_OK);
+    cr_assert_eq(sgn_store_open(&store, &options, error, sizeof(error)), SGN_OK, "%s", error);
+    cr_assert(sgn_store_identity(store).was_clean);
     cr_assert_eq(sgn_store_close(store), SGN_OK);
 }
