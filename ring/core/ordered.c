@@ -149,7 +149,7 @@ static bool version_below(const struct sgn_version *before, struct sgn_version *
     }
     below->rev--;
     below->origin.step--;
-    return true;
+    return !sgn_ballot_is_zero(&below->origin);
 }
 
 static enum version_form form_of(const struct sgn_version *before, const struct sgn_op_id *op)
