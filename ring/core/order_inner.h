@@ -154,10 +154,9 @@ void sgn_accept_tick(struct sgn_engine *engine,
 void sgn_accept_commits(struct sgn_engine *engine, const struct sgn_event *event);
 void sgn_cell_commit(struct sgn_engine *engine, struct sgn_cell *cell, bool settled);
 
-/* order_wipe.c: deletes the key's record where 6.2 asks for it. `sweep` (NULL: what is not settled
- * of a partition left) is told by sgn_sweep_dropped. False: no room. The key at its cell; its
- * deletion is durable. */
-bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key, const struct sgn_op *sweep);
+/* order_wipe.c: deletes both rows of the key. Of a wipe: the key at its cell; its deletion is
+ * durable. */
+void sgn_cell_erase(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 void sgn_wipe_stored(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell);
 bool sgn_wipe_under_way(const struct sgn_engine *engine, uint32_t partition);
@@ -331,10 +330,12 @@ void sgn_sweep_scanned(struct sgn_engine *engine, struct sgn_op *op, const struc
 void sgn_sweep_dropped(struct sgn_engine *engine, struct sgn_op *op, int err);
 void sgn_sweep_stored(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 void sgn_sweep_tick(struct sgn_engine *engine, struct sgn_op *op);
-/* order_take.c: deletes the key's record if 3.7 allows it, and tells sgn_sweep_dropped. False: no
+/* order_take.c: deletes the key's record where 3.7 (SGN_MSG_FLOOR) or 6.2 (SGN_CELL_WIPE) asks for
+ * it, and tells sgn_sweep_dropped. `sweep` NULL: what is not settled of a partition left. False: no
  * room. */
 bool sgn_accept_drop(struct sgn_engine *engine,
                      struct sgn_bytes full_key,
+                     uint8_t type,
                      const struct sgn_op *sweep);
 /* order_cell.c: the ballot that absent stands for here: the floor at an in_sync seat, else zero. */
 struct sgn_ballot sgn_cell_absent(const struct sgn_engine *engine, uint32_t partition);

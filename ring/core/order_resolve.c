@@ -31,7 +31,7 @@ static void key_scan(struct sgn_engine *engine,
 static bool take_up(struct sgn_engine *engine, uint32_t partition, struct sgn_bytes full_key)
 {
     return sgn_own_seat(engine, sgn_order_line(engine, partition)) < 0
-               ? sgn_wipe(engine, full_key, NULL)
+               ? sgn_accept_drop(engine, full_key, SGN_CELL_WIPE, NULL)
                : sgn_round_resolve(engine, full_key, NULL);
 }
 

@@ -12,7 +12,6 @@
 /* 3.7: a tombstone at or below the floor goes, unless something of the key is not settled here. */
 void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
-    struct sgn_op_cell *part = &op->u.cell;
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
     struct sgn_ordered record;
     bool held = cell->record != NULL && !cell->at_floor && cell->accepted.hlc <= line->floor &&
@@ -23,16 +22,7 @@ void sgn_drop_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
         sgn_accept_end(engine, op, busy ? SGN_ERR_BUSY : SGN_OK);
         return;
     }
-    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
-    effect->token = sgn_op_token(engine, op);
-    effect->writes[0] =
-        (struct sgn_store_write){.family = SGN_FAMILY_DATA, .is_delete = true, .key = op->full_key};
-    effect->writes[1] = (struct sgn_store_write){
-        .family = SGN_FAMILY_TREE, .is_delete = true, .key = sgn_tree_key(engine, op->full_key)};
-    effect->write_count = 2;
-    part->ballot = cell->accepted;
-    part->stored = true;
-    cell->storing++;
+    sgn_cell_erase(engine, op, cell);
 }
 
 /* The deletion is durable. */
@@ -122,7 +112,8 @@ static bool sweep_row(struct sgn_engine *engine,
         return true;
     }
     work->in_flight++; /* It may end within the call. */
-    bool begun = is_tombstones ? sgn_accept_drop(engine, key, op) : sgn_wipe(engine, key, op);
+    uint8_t type = is_tombstones ? SGN_MSG_FLOOR : SGN_CELL_WIPE;
+    bool begun = sgn_accept_drop(engine, key, type, op);
     work->in_flight -= begun ? 0 : 1;
     return begun;
 }

@@ -55,18 +55,21 @@ bool sgn_accept_take(struct sgn_engine *engine,
 
 bool sgn_accept_drop(struct sgn_engine *engine,
                      struct sgn_bytes full_key,
+                     uint8_t type,
                      const struct sgn_op *sweep)
 {
     struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
     if (op == NULL) {
         return false;
     }
-    op->u.cell.type = SGN_MSG_FLOOR;
-    op->u.cell.want_record = true;
-    op->u.cell.parent = sgn_op_index(engine, sweep);
-    op->u.cell.parent_generation = sweep->generation;
+    op->u.cell.type = type;
+    op->u.cell.want_record = type == SGN_MSG_FLOOR; /* Is it a tombstone? */
+    if (sweep != NULL) {
+        op->u.cell.parent = sgn_op_index(engine, sweep);
+        op->u.cell.parent_generation = sweep->generation;
+    }
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
-    if (sgn_cell_wait(engine, cell, op, true)) {
+    if (sgn_cell_wait(engine, cell, op, op->u.cell.want_record)) {
         sgn_accept_run(engine, op);
     }
     return true;

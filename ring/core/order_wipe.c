@@ -62,22 +62,18 @@ bool sgn_cell_abstains(const struct sgn_engine *engine, const struct sgn_cell *c
                              sgn_purge_wanted(engine, cell->partition));
 }
 
-bool sgn_wipe(struct sgn_engine *engine, struct sgn_bytes full_key, const struct sgn_op *sweep)
+void sgn_cell_erase(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
 {
-    struct sgn_op *op = sgn_accept_op(engine, full_key, sgn_bytes_of(NULL, 0), SGN_FOR_BACKGROUND);
-    if (op == NULL) {
-        return false;
-    }
-    op->u.cell.type = SGN_CELL_WIPE;
-    if (sweep != NULL) {
-        op->u.cell.parent = sgn_op_index(engine, sweep);
-        op->u.cell.parent_generation = sweep->generation;
-    }
-    struct sgn_cell *cell = sgn_accept_cell(engine, op);
-    if (sgn_cell_wait(engine, cell, op, false)) {
-        sgn_accept_run(engine, op);
-    }
-    return true;
+    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
+    effect->token = sgn_op_token(engine, op);
+    effect->writes[0] =
+        (struct sgn_store_write){.family = SGN_FAMILY_DATA, .is_delete = true, .key = op->full_key};
+    effect->writes[1] = (struct sgn_store_write){
+        .family = SGN_FAMILY_TREE, .is_delete = true, .key = sgn_tree_key(engine, op->full_key)};
+    effect->write_count = 2;
+    op->u.cell.ballot = cell->accepted;
+    op->u.cell.stored = true;
+    cell->storing++;
 }
 
 /* The map may be another than when it was asked for. */
@@ -104,16 +100,7 @@ void sgn_wipe_run(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell 
         sgn_accept_end(engine, op, SGN_OK);
         return;
     }
-    struct sgn_effect *effect = sgn_fx_push(engine, SGN_FX_STORE);
-    effect->token = sgn_op_token(engine, op);
-    effect->writes[0] =
-        (struct sgn_store_write){.family = SGN_FAMILY_DATA, .is_delete = true, .key = op->full_key};
-    effect->writes[1] = (struct sgn_store_write){
-        .family = SGN_FAMILY_TREE, .is_delete = true, .key = sgn_tree_key(engine, op->full_key)};
-    effect->write_count = 2;
-    op->u.cell.ballot = cell->accepted;
-    op->u.cell.stored = true;
-    cell->storing++;
+    sgn_cell_erase(engine, op, cell);
     cell->wiping = true;
 }
 

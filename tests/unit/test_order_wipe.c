@@ -21,16 +21,47 @@ static uint32_t rows_at(uint32_t node)
     return mini_count(&ring.nodes[node - 1], SGN_FAMILY_DATA);
 }
 
+#define KEY_BYTES 32u
+
+static struct sgn_bytes full_key_of(const char *bucket, const char *key, uint8_t raw[KEY_BYTES])
+{
+    struct sgn_sink sink = sgn_sink_of(raw, KEY_BYTES);
+    sgn_full_key_encode(sgn_bytes_str(bucket), sgn_bytes_str(key), &sink);
+    return sgn_sink_bytes(&sink);
+}
+
+static uint32_t partition_of(const char *bucket, const char *key)
+{
+    uint8_t raw[KEY_BYTES];
+    return sgn_partition_of(sgn_hash(full_key_of(bucket, key, raw)), ring.shape.partition_count);
+}
+
+/* The row that ends with the full key: what DATA or TREE holds of it at that node. */
+static struct mini_entry *row_of(uint32_t node,
+                                 enum sgn_family family,
+                                 const char *bucket,
+                                 const char *key)
+{
+    struct mini_node *at = &ring.nodes[node - 1];
+    uint8_t raw[KEY_BYTES];
+    struct sgn_bytes full_key = full_key_of(bucket, key, raw);
+    for (uint32_t i = 0; i < at->entry_count; i++) {
+        struct mini_entry *entry = &at->entries[i];
+        if (entry->family == family && entry->key_count >= full_key.count &&
+            memcmp(entry->key + entry->key_count - full_key.count, raw, full_key.count) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
 /* Four nodes, the key at three of them; returns the fourth. */
 static uint32_t begin(void)
 {
-    uint8_t raw[16];
-    struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
     order_ring(4, 3);
     order_drop_after(300);
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
-    sgn_full_key_encode(sgn_bytes_str("ord"), sgn_bytes_str("k"), &sink);
-    partition = sgn_partition_of(sgn_hash(sgn_sink_bytes(&sink)), ring.shape.partition_count);
+    partition = partition_of("ord", "k");
     uint32_t spare = 1;
     while (sgn_line_seat(line_at(1), spare) >= 0) {
         spare++;
@@ -222,43 +253,18 @@ static struct mini_entry *available_row(uint32_t node, char *key, size_t cap)
     cr_assert_eq(ask(1, make), SGN_OK);
     mini_pass(&ring, 1000);
     for (uint32_t i = 0; i < 4000; i++) {
-        uint8_t raw[32];
-        struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
         (void)snprintf(key, cap, "a%u", i);
-        sgn_full_key_encode(sgn_bytes_str("av"), sgn_bytes_str(key), &sink);
-        uint64_t hash = sgn_hash(sgn_sink_bytes(&sink));
-        if (sgn_partition_of(hash, ring.shape.partition_count) != partition) {
+        if (partition_of("av", key) != partition) {
             continue;
         }
         cr_assert_eq(ask(1, msg_of(SGN_MSG_PUT, "av", key, "kept")), SGN_OK);
         mini_pass(&ring, 200);
-        struct mini_node *at = &ring.nodes[node - 1];
-        for (uint32_t k = 0; k < at->entry_count; k++) {
-            struct mini_entry *entry = &at->entries[k];
-            if (entry->family == SGN_FAMILY_TREE && entry->key_count == 10 + sink.count &&
-                memcmp(entry->key + 10, raw, sink.count) == 0) {
-                return entry;
-            }
+        struct mini_entry *row = row_of(node, SGN_FAMILY_TREE, "av", key);
+        if (row != NULL) {
+            return row;
         }
     }
     cr_assert_fail("no such key");
-    return NULL;
-}
-
-/* The row that ends with the full key of "k". */
-static struct mini_entry *row_of(uint32_t node, enum sgn_family family)
-{
-    struct mini_node *at = &ring.nodes[node - 1];
-    uint8_t raw[16];
-    struct sgn_sink sink = sgn_sink_of(raw, sizeof(raw));
-    sgn_full_key_encode(sgn_bytes_str("ord"), sgn_bytes_str("k"), &sink);
-    for (uint32_t i = 0; i < at->entry_count; i++) {
-        struct mini_entry *entry = &at->entries[i];
-        if (entry->family == family && entry->key_count >= sink.count &&
-            memcmp(entry->key + entry->key_count - sink.count, raw, sink.count) == 0) {
-            return entry;
-        }
-    }
     return NULL;
 }
 
@@ -274,16 +280,16 @@ Test(order_wipe, drops_what_only_the_record_tells)
     floors_rise();
     cr_assert_eq(order_del(1, "k"), SGN_OK);
     mini_pass(&ring, 3000);
-    cr_assert_null(row_of(spare, SGN_FAMILY_DATA));
-    cr_assert_not_null(row_of(leaver, SGN_FAMILY_DATA));
-    row_of(leaver, SGN_FAMILY_TREE)->value_count = 0;
+    cr_assert_null(row_of(spare, SGN_FAMILY_DATA, "ord", "k"));
+    cr_assert_not_null(row_of(leaver, SGN_FAMILY_DATA, "ord", "k"));
+    row_of(leaver, SGN_FAMILY_TREE, "ord", "k")->value_count = 0;
     uint64_t resolves = node->engine->counts.resolves;
     move(spare, leaver);
     wait_line(leaver, true, true);
     node->scan_err = SGN_OK;
     wait_line(leaver, true, false);
-    cr_assert_null(row_of(leaver, SGN_FAMILY_DATA));
-    cr_assert_null(row_of(leaver, SGN_FAMILY_TREE));
+    cr_assert_null(row_of(leaver, SGN_FAMILY_DATA, "ord", "k"));
+    cr_assert_null(row_of(leaver, SGN_FAMILY_TREE, "ord", "k"));
     cr_assert_eq(node->engine->counts.resolves, resolves);
     cr_assert(order_reads(leaver, "k", SGN_READ_STRONG, NULL));
     mini_clear(&ring);
