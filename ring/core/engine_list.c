@@ -22,9 +22,10 @@ static void list_drop_nodes(struct sgn_engine *engine, struct sgn_list *list)
 void sgn_list_clear(struct sgn_engine *engine, struct sgn_op *op)
 {
     if (op->list != NULL) {
+        struct sgn_buf *self = op->list->self;
         list_drop_nodes(engine, op->list);
-        engine->pool->put(engine->pool, op->list);
         op->list = NULL;
+        sgn_buf_drop(engine, &self); /* What this step has sent may point into it. */
     }
 }
 
@@ -199,11 +200,13 @@ static bool list_init(struct sgn_engine *engine,
                       bool strong)
 {
     SGN_ASSERT(after.count <= SGN_KEY_BYTES_MAX && limit > 0);
-    op->list = engine->pool->get(engine->pool, sizeof(*op->list));
-    if (op->list == NULL) {
+    struct sgn_buf *self = sgn_buf_get(engine, sizeof(*op->list));
+    if (self == NULL) {
         return false;
     }
-    *op->list = (struct sgn_list){.mode = ordered ? LIST_EVENTUAL : LIST_AVAILABLE,
+    op->list = (struct sgn_list *)self->bytes;
+    *op->list = (struct sgn_list){.self = self,
+                                  .mode = ordered ? LIST_EVENTUAL : LIST_AVAILABLE,
                                   .strong = strong && !SGN_MUTANT(20),
                                   .limit = limit,
                                   .prefix = op->key,

@@ -63,8 +63,9 @@ struct sgn_buf {
     struct sgn_buf *next;
     uint32_t refs;
     size_t count;
-    uint8_t bytes[];
+    uint8_t bytes[]; /* 8-aligned. */
 };
+_Static_assert(offsetof(struct sgn_buf, bytes) % 8 == 0, "a list lies in one");
 
 enum sgn_op_kind {
     SGN_OP_FREE,

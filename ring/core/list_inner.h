@@ -37,6 +37,7 @@ struct list_doubt {
 };
 
 struct sgn_list {
+    struct sgn_buf *self; /* The buffer that it lies in. */
     enum list_mode mode;
     bool strong;
     bool slow;         /* Witnesses could not say: by quorum from now on. */
