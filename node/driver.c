@@ -267,6 +267,7 @@ static enum sgn_err start_engine(struct sgn_driver *driver, char *error, size_t 
     struct sgn_engine_options options = {
         .node = config->id,
         .incarnation = driver->identity.incarnation,
+        .disk = driver->identity.store_id,
         .home_generation = driver->identity.home_generation,
         .guest_generation = driver->identity.guest_generation,
         .request_timeout_ms = config->request_ms,

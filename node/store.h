@@ -39,7 +39,7 @@
 #include "ring/core/engine.h" /* enum sgn_family, struct sgn_store_write, struct sgn_scan. */
 #include "ring/core/err.h"
 
-#define SGN_STORE_FORMAT              2u /* Of the directory; raised when older code fails on it. */
+#define SGN_STORE_FORMAT              3u /* Of the directory; raised when older code fails on it. */
 #define SGN_STORE_RING_NAME_BYTES_MAX 63u
 #define SGN_STORE_UNIT_WRITES_MAX     64u
 #define SGN_STORE_ERROR_BYTES                                                                      \

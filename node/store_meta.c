@@ -40,8 +40,8 @@ static bool identity_decode(struct sgn_bytes bytes, struct identity_record *reco
 {
     struct sgn_cursor cursor = sgn_cursor_of(bytes);
     *record = (struct identity_record){.format = (uint32_t)sgn_cursor_uint(&cursor, 4)};
-    if (cursor.bad || record->format == 0 || record->format > SGN_STORE_FORMAT) {
-        return !cursor.bad && record->format != 0; /* Of a newer format only the number is known. */
+    if (cursor.bad || record->format != SGN_STORE_FORMAT) {
+        return !cursor.bad && record->format != 0; /* Of another format only the number counts. */
     }
     record->node = (uint32_t)sgn_cursor_uint(&cursor, 4);
     record->store_id = sgn_cursor_uint(&cursor, 8);
@@ -144,17 +144,18 @@ static bool families_empty(struct sgn_store *store)
 static enum sgn_err identity_new(struct sgn_store *store)
 {
     struct sgn_store_identity *identity = &store->identity;
-    uint8_t raw[16];
+    uint8_t raw[20];
     if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw)) {
         return SGN_ERR_IO;
     }
     /* The node may have had another disk before this one, and the ring may still hold what it wrote
-     * then: a generation counted from 1 would give new writes the names of those. */
+     * then: what is counted from 1 would give new writes and ballots the names of those. */
     uint32_t home = (uint32_t)sgn_get_uint(raw + 8, 4) % FIRST_GENERATION_MAX + 1;
     uint32_t guest = (uint32_t)sgn_get_uint(raw + 12, 4) % FIRST_GENERATION_MAX + 1;
+    uint32_t incarnation = (uint32_t)sgn_get_uint(raw + 16, 4) % FIRST_GENERATION_MAX + 1;
     *identity = (struct sgn_store_identity){
-        .store_id = sgn_get_uint(raw, 8),
-        .incarnation = 1,
+        .store_id = sgn_get_uint(raw, 8) | 1, /* 0 is no disk. */
+        .incarnation = incarnation,
         .home_generation = home,
         .guest_generation = SGN_STORE_GUEST_BIT | guest,
         .is_new = true,
@@ -194,11 +195,12 @@ static enum sgn_err identity_check(const struct sgn_store *store,
     if (record->format < SGN_STORE_FORMAT) {
         snprintf(error,
                  error_bytes,
-                 "data directory %s has format %" PRIu32 ", of before ordered buckets, and this "
+                 "data directory %s has format %" PRIu32 ", of before %s, and this "
                  "program knows format %u: export it with the program that wrote it and import it "
                  "into a new ring",
                  store->directory,
                  record->format,
+                 record->format == 1 ? "ordered buckets" : "nodes were listed with disks",
                  SGN_STORE_FORMAT);
         return SGN_ERR_FORMAT;
     }

@@ -126,8 +126,9 @@ struct sgn_pool {
 };
 
 struct sgn_engine_options {
-    uint32_t node;                              /* Own id; a member of the ring. */
-    uint32_t incarnation;                       /* Boot counter. */
+    uint32_t node;        /* Own id; a member of the ring. */
+    uint32_t incarnation; /* Boot counter. */
+    uint64_t disk; /* Random, made with the data directory: with it the node is a member (2). */
     uint32_t home_generation, guest_generation; /* Actor generations; see node/store.h. */
     uint32_t request_timeout_ms; /* A coordinated request is answered by then. 2000. */
     uint32_t replica_timeout_ms; /* A replica silent for that long is stood in for. 500. */
@@ -213,6 +214,8 @@ struct sgn_fleet_view {
     uint32_t map_version, group_size, partitions;
     uint32_t fast, fast_maybe;          /* Partitions. */
     uint32_t without_group, joint;      /* Partitions. */
+    uint32_t lost;                      /* Partitions being mended after a disk was lost (2). */
+    bool is_member;                     /* The map lists this node with the disk it has (2). */
     uint32_t fenced;                    /* Partitions whose writes wait for word of others (6.3). */
     uint32_t in_sync, catching_up, out; /* Seats of all partitions. */
     uint32_t own_catching_up;           /* Of them this node's own; of those, */

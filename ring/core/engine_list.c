@@ -238,6 +238,10 @@ void sgn_list_request(struct sgn_engine *engine, const struct sgn_event *event)
                                              : NULL);
         return;
     }
+    if (ordered && sgn_disk_unborn(engine)) {
+        sgn_fx_refuse(engine, event, SGN_ERR_BUSY, "the ring begins when a majority has met");
+        return;
+    }
     struct sgn_op *op = sgn_op_acquire(engine, SGN_OP_LIST, SGN_FOR_CLIENT);
     if (op == NULL || !sgn_op_copy(engine, op, msg->bucket, msg->key, none, none) ||
         !list_init(engine,

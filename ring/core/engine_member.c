@@ -47,6 +47,9 @@ static void beat(struct sgn_engine *engine, uint32_t index)
     struct sgn_peer *peer = &engine->peers[index];
     bool heard = peer->heard_any && engine->now_ms - peer->heard_ms < engine->suspect_ms;
     peer->beat_due_ms = engine->now_ms + engine->beat_ms;
+    struct sgn_request_id id = {{0}};
+    struct sgn_sink disk = sgn_sink_of(id.bytes, sizeof(id.bytes));
+    sgn_sink_uint(&disk, engine->options.disk, 8);
     sgn_fx_send(engine,
                 engine->ring->members[index].id,
                 NULL,
@@ -57,7 +60,8 @@ static void beat(struct sgn_engine *engine, uint32_t index)
                                  .c = engine->buckets_digest,
                                  .stamp = sgn_hlc_now(&engine->hlc, engine->wall_ms),
                                  .d = engine->ring_digest,
-                                 .n = engine->order.map.version});
+                                 .n = engine->order.map.version,
+                                 .id = id});
 }
 
 void sgn_member_up(struct sgn_engine *engine, uint32_t node)
@@ -108,6 +112,8 @@ void sgn_member_heartbeat(struct sgn_engine *engine, const struct sgn_event *eve
     peer->heard_ms = engine->now_ms;
     peer->incarnation = (uint32_t)msg->b;
     peer->hears_us = msg->a == engine->options.incarnation;
+    peer->disk = sgn_get_uint(msg->id.bytes, 8);
+    peer->map_version = msg->n;
     sgn_known_version(engine, event->node, peer->incarnation, msg->n);
     peer->buckets_digest = msg->c;
     peer->buckets_due = peer->buckets_due || msg->c != engine->buckets_digest;

@@ -343,6 +343,8 @@ struct sgn_peer {
     uint64_t hints; /* Kept for it. */
     uint64_t hint_retry_ms;
     uint32_t divergent;    /* Partitions in its last answer to our roots. */
+    uint64_t disk;         /* By its last heartbeat; 0: not heard. */
+    uint32_t map_version;  /* Likewise; sgn_known remembers members that are gone. */
     uint64_t map_offer_ms; /* Its map is older: ours goes to it no earlier. */
     uint64_t up_since_ms;  /* 0: not alive. */
     uint32_t steady_ms;    /* It must be alive for so long to be taken back. */

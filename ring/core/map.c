@@ -66,10 +66,22 @@ static bool set_majority(uint32_t mask, uint32_t votes)
     return sgn_popcount(mask & votes) >= sgn_popcount(mask) / 2 + 1;
 }
 
+/* Of N, N - N/2 are enough once one is lost: together with any majority there was before they are
+ * more than N, and two times as many are more than who is left. A majority for odd N, half for
+ * even. */
+bool sgn_line_old_quorum(const struct sgn_line *line, uint32_t votes)
+{
+    uint32_t living = set_mask(line, SGN_SET_OLD);
+    uint32_t lost = set_mask(line, SGN_SET_LOST);
+    uint32_t count = sgn_popcount(living | lost);
+    uint32_t needed = lost != 0 ? count - count / 2 : count / 2 + 1;
+    return sgn_popcount(votes & (SGN_MUTANT(39) ? living | lost : living)) >= needed;
+}
+
 bool sgn_line_quorum(const struct sgn_line *line, uint32_t votes)
 {
     return set_majority(set_mask(line, SGN_SET_NEW), votes) &&
-           (!line->joint || set_majority(set_mask(line, SGN_SET_OLD), votes));
+           (!line->joint || sgn_line_old_quorum(line, votes));
 }
 
 uint32_t sgn_line_all(const struct sgn_line *line)
@@ -98,7 +110,8 @@ uint32_t sgn_line_in_sync(const struct sgn_line *line)
 
 bool sgn_line_newcomer(const struct sgn_line *line, int seat)
 {
-    return seat >= 0 && line->joint && line->seats[seat].sets == SGN_SET_NEW;
+    return seat >= 0 && line->joint && (line->seats[seat].sets & SGN_SET_NEW) != 0 &&
+           (line->seats[seat].sets & SGN_SET_OLD) == 0;
 }
 
 int sgn_line_preferred(const struct sgn_line *line,
@@ -133,6 +146,24 @@ int sgn_line_group_index(const struct sgn_line *line, uint32_t witness)
         }
     }
     return -1;
+}
+
+uint64_t sgn_map_disk(const struct sgn_map *map, uint32_t node)
+{
+    uint32_t low = 0;
+    uint32_t high = map->disk_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (map->disks[middle].node == node) {
+            return map->disks[middle].disk;
+        }
+        if (map->disks[middle].node < node) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return 0;
 }
 
 /* Whether a replica is known to be in an epoch >= that one. Its versions are durable, so whichever

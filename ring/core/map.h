@@ -8,6 +8,10 @@
  * A line's *seats* are all replicas it lists: in a joint epoch (6.2) those of the current set, of
  * the old set, or of both. Votes are counted over seats as bit masks (bit i: seats[i]).
  *
+ * A member is a node *with its disk* (rule 2): the map lists the disk of each. Who comes back with
+ * another one has forgotten what it promised and accepted, so it is another member, and every
+ * partition that it has a seat in moves (6.2) from the member that was to the one that is.
+ *
  * Owns: nothing; `lines` is memory of the caller. */
 #ifndef SGN_CORE_MAP_H
 #define SGN_CORE_MAP_H
@@ -21,12 +25,14 @@
 #define SGN_WITNESS_BIT   (UINT32_C(1) << 30) /* Witness ids have it, node ids do not. */
 
 enum sgn_seat_state { SGN_SEAT_IN_SYNC, SGN_SEAT_CATCHING_UP, SGN_SEAT_OUT };
-enum { SGN_SET_NEW = 1, SGN_SET_OLD = 2 }; /* sets of a seat; OLD only in a joint epoch. */
+/* Sets of a seat; the others than NEW only in a joint epoch. LOST: the member that sat here in the
+ * old set is gone with its disk. It counts in that set's size and has no vote in it. */
+enum { SGN_SET_NEW = 1, SGN_SET_OLD = 2, SGN_SET_LOST = 4 };
 
 struct sgn_seat {
     uint32_t node;
     uint8_t state;  /* enum sgn_seat_state */
-    uint8_t sets;   /* SGN_SET_NEW, SGN_SET_OLD or both. */
+    uint8_t sets;   /* SGN_SET_*; not OLD and LOST. */
     uint8_t caught; /* 1: has caught up inside the present joint epochs (6.2); else 0. */
     uint32_t since; /* Epoch that gave it its state. A catch-up that began in an epoch below that
                        of a CATCHING_UP seat does not count (6.1: catching_up ever since). */
@@ -67,6 +73,12 @@ struct sgn_witness_member {
     char address[SGN_ADDRESS_BYTES_MAX + 1];
 };
 
+/* The disk with which a node is a member. */
+struct sgn_member_disk {
+    uint32_t node;
+    uint64_t disk; /* Random, made with the data directory; not 0. */
+};
+
 struct sgn_map {
     uint32_t version;
     uint32_t partition_count;
@@ -74,10 +86,13 @@ struct sgn_map {
     uint64_t hash_seed;  /* Keys the 128-bit hash of keys that witnesses see (4). */
     uint32_t witness_count;
     struct sgn_witness_member witnesses[SGN_WITNESSES_MAX];
-    struct sgn_line *lines; /* partition_count of them. */
+    uint32_t disk_count;
+    struct sgn_member_disk disks[SGN_NODES_MAX]; /* By node. Who is not here has no vote yet. */
+    struct sgn_line *lines;                      /* partition_count of them. */
 };
 
-/* Version 1: every replica of the ring's table in_sync, no witnesses. lines must be there. */
+/* Version 1: every replica of the ring's table in_sync, no witnesses, no disks. lines must be
+ * there. */
 void sgn_map_first(struct sgn_map *map, const struct sgn_ring *ring);
 /* Copies the lines too (into->lines is memory of as many). */
 void sgn_map_copy(struct sgn_map *into, const struct sgn_map *map);
@@ -98,10 +113,12 @@ uint32_t sgn_map_version_of(struct sgn_bytes bytes); /* 0 if they are not a map.
 int sgn_line_seat(const struct sgn_line *line, uint32_t node); /* Index, or -1. */
 /* A majority of the current set, and in a joint epoch of the old set too (6.2). */
 bool sgn_line_quorum(const struct sgn_line *line, uint32_t votes);
-uint32_t sgn_line_all(const struct sgn_line *line);      /* Mask of all seats. */
+bool sgn_line_old_quorum(const struct sgn_line *line, uint32_t votes); /* Joint: of the old set. */
+uint32_t sgn_line_all(const struct sgn_line *line);                    /* Mask of all seats. */
 uint32_t sgn_line_settlers(const struct sgn_line *line); /* in_sync and catching_up (3.1.7). */
 uint32_t sgn_line_in_sync(const struct sgn_line *line);
-/* Whether the seat (-1: none) is of the new set of a joint epoch alone (6.2). */
+/* Whether the seat (-1: none) is of the new set of a joint epoch and has no vote in the old one
+ * (6.2). */
 bool sgn_line_newcomer(const struct sgn_line *line, int seat);
 /* First in_sync seat for which alive(node) is true, else -1. NULL: any. */
 int sgn_line_preferred(const struct sgn_line *line,
@@ -110,6 +127,7 @@ int sgn_line_preferred(const struct sgn_line *line,
 /* f + 1 of the group: how many marks or active checks make a quorum. 0 for an empty group. */
 uint32_t sgn_line_group_quorum(const struct sgn_line *line);
 int sgn_line_group_index(const struct sgn_line *line, uint32_t witness);
+uint64_t sgn_map_disk(const struct sgn_map *map, uint32_t node); /* 0: none is listed. */
 
 /* What is known of who is where: filled from heartbeats and answers. Versions are durable ones. */
 struct sgn_known {
@@ -164,6 +182,15 @@ bool sgn_map_move_end(struct sgn_map *next, uint32_t partition);
  * changes, for nobody is in the epoch of `next` yet. Then drops the leaving
  * witnesses that no group and no fence lists any more. */
 void sgn_map_prune(struct sgn_map *next, const struct sgn_known *known, uint32_t known_count);
+/* 2: the node is a member with this disk from now on. With its first one (it has voted in no epoch)
+ * its partitions get a new epoch; with another one they move from the member that was to the one
+ * that is. No fence waits for the one that was. False while one partition cannot, for want of room
+ * for a fence, of another in_sync seat, or of a quorum that remembers. Known: as for prune. */
+bool sgn_map_set_disk(struct sgn_map *next,
+                      uint32_t node,
+                      uint64_t disk,
+                      const struct sgn_known *known,
+                      uint32_t known_count);
 /* 3.7, step 3: false unless every seat is in_sync, the epoch is not joint, and both rise. */
 bool sgn_map_set_floor(struct sgn_map *next, uint32_t partition, uint64_t floor, uint64_t stamp);
 /* Drops fences whether passed or not: the operator's choice (6.3). False: there are none. */

@@ -1,7 +1,7 @@
 /* ring/core/map_change.c - edits of the next map: what the rules of protocol.md 6 allow, and the
  * epoch and the fence that each change of a line costs. */
 #include "ring/core/check.h"
-#include "ring/core/map.h"
+#include "ring/core/map_inner.h"
 
 void sgn_map_begin(struct sgn_map *next, const struct sgn_map *committed)
 {
@@ -15,8 +15,8 @@ static struct sgn_line *line_of(struct sgn_map *next, uint32_t partition)
     return partition < next->partition_count ? &next->lines[partition] : NULL;
 }
 
-/* Whether line_open will do it. A full list of fences must drain first: none may be forgotten. */
-static bool line_can_open(const struct sgn_map *next, const struct sgn_line *line)
+/* A full list of fences must drain first: none may be forgotten. */
+bool sgn_line_can_open(const struct sgn_map *next, const struct sgn_line *line)
 {
     return line->epoch == next->version || line->group_count == 0 ||
            line->fence_count < SGN_FENCES_MAX;
@@ -25,9 +25,9 @@ static bool line_can_open(const struct sgn_map *next, const struct sgn_line *lin
 /* The line gets its new epoch, and the one it leaves its fence (6.3), with the lists of that epoch:
  * to be called before anything else of the line changes. A second change of the line in one version
  * is the same new epoch. */
-static void line_open(struct sgn_map *next, struct sgn_line *line)
+void sgn_line_open(struct sgn_map *next, struct sgn_line *line)
 {
-    SGN_ASSERT(line_can_open(next, line));
+    SGN_ASSERT(sgn_line_can_open(next, line));
     if (line->epoch == next->version) {
         return;
     }
@@ -77,7 +77,7 @@ static uint32_t majority(uint32_t count)
  * for ever (L5). */
 static bool may_go_out(const struct sgn_line *line, const struct sgn_seat *seat)
 {
-    static const uint8_t sets[2] = {SGN_SET_NEW, SGN_SET_OLD};
+    static const uint8_t sets[2] = {SGN_SET_NEW, SGN_SET_OLD | SGN_SET_LOST};
     if (seat->state != SGN_SEAT_IN_SYNC) {
         return true;
     }
@@ -100,7 +100,7 @@ bool sgn_map_seat_state(struct sgn_map *next,
 {
     struct sgn_line *line = line_of(next, partition);
     int place = line == NULL ? -1 : sgn_line_seat(line, node);
-    if (place < 0 || !line_can_open(next, line)) {
+    if (place < 0 || !sgn_line_can_open(next, line)) {
         return false;
     }
     struct sgn_seat *seat = &line->seats[place];
@@ -110,13 +110,15 @@ bool sgn_map_seat_state(struct sgn_map *next,
         /* A seat listed as catching_up in this very version cannot have caught up inside it. */
         allowed = seat->state == SGN_SEAT_CATCHING_UP && seat->since < next->version;
         break;
-    case SGN_SEAT_CATCHING_UP: allowed = seat->state == SGN_SEAT_OUT; break;
+    case SGN_SEAT_CATCHING_UP: /* Who leaves and is lost has nothing to come back to. */
+        allowed = seat->state == SGN_SEAT_OUT && seat->sets != SGN_SET_LOST;
+        break;
     case SGN_SEAT_OUT: allowed = seat->state != SGN_SEAT_OUT && may_go_out(line, seat); break;
     }
     if (!allowed) {
         return false;
     }
-    line_open(next, line);
+    sgn_line_open(next, line);
     seat->state = (uint8_t)state;
     seat->since = next->version;
     seat->caught = line->joint && state == SGN_SEAT_IN_SYNC ? 1 : 0;
@@ -126,10 +128,10 @@ bool sgn_map_seat_state(struct sgn_map *next,
 bool sgn_map_relist(struct sgn_map *next, uint32_t partition)
 {
     struct sgn_line *line = line_of(next, partition);
-    if (line == NULL || !line_can_open(next, line)) {
+    if (line == NULL || !sgn_line_can_open(next, line)) {
         return false;
     }
-    line_open(next, line);
+    sgn_line_open(next, line);
     return true;
 }
 
@@ -183,7 +185,7 @@ bool sgn_map_set_group(struct sgn_map *next,
 {
     struct sgn_line *line = line_of(next, partition);
     struct sgn_group_member sorted[SGN_GROUP_MAX] = {{.id = 0}};
-    if (line == NULL || !line_can_open(next, line) || !group_valid(next, group, count)) {
+    if (line == NULL || !sgn_line_can_open(next, line) || !group_valid(next, group, count)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) { /* By id: the same group is the same bytes. */
@@ -196,7 +198,7 @@ bool sgn_map_set_group(struct sgn_map *next,
     if (group_same(line, sorted, count)) {
         return false;
     }
-    line_open(next, line);
+    sgn_line_open(next, line);
     line->group_count = count;
     memcpy(line->group, sorted, sizeof(sorted));
     return true;
@@ -302,7 +304,7 @@ bool sgn_map_move_begin(struct sgn_map *next,
                         uint32_t count)
 {
     struct sgn_line *line = line_of(next, partition);
-    if (line == NULL || line->joint || !line_can_open(next, line) ||
+    if (line == NULL || line->joint || !sgn_line_can_open(next, line) ||
         !set_valid(line, nodes, count)) {
         return false;
     }
@@ -310,7 +312,7 @@ bool sgn_map_move_begin(struct sgn_map *next,
     if (!joint_seats(&joint, line, nodes, count, next->version)) {
         return false;
     }
-    line_open(next, line); /* With the seats of the epoch that ends: they go into its fence. */
+    sgn_line_open(next, line); /* With the seats of the epoch that ends: they go into its fence. */
     line->joint = true;
     line->seat_count = joint.seat_count;
     memcpy(line->seats, joint.seats, sizeof(joint.seats));
@@ -325,22 +327,23 @@ static bool move_may_end(const struct sgn_line *line)
     uint32_t caught = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
         const struct sgn_seat *seat = &line->seats[i];
-        if (seat->sets == SGN_SET_NEW && (seat->state != SGN_SEAT_IN_SYNC || seat->caught == 0)) {
+        if (sgn_line_newcomer(line, (int)i) &&
+            (seat->state != SGN_SEAT_IN_SYNC || seat->caught == 0)) {
             return false;
         }
         caught += (seat->sets & SGN_SET_NEW) != 0 && seat->caught != 0 ? 1 : 0;
     }
     return set_in_sync(line, SGN_SET_NEW) >= majority(new_count) &&
-           carried_over(set_count(line, SGN_SET_OLD), new_count, caught);
+           carried_over(set_count(line, SGN_SET_OLD | SGN_SET_LOST), new_count, caught);
 }
 
 bool sgn_map_move_end(struct sgn_map *next, uint32_t partition)
 {
     struct sgn_line *line = line_of(next, partition);
-    if (line == NULL || !line->joint || !line_can_open(next, line) || !move_may_end(line)) {
+    if (line == NULL || !line->joint || !sgn_line_can_open(next, line) || !move_may_end(line)) {
         return false;
     }
-    line_open(next, line);
+    sgn_line_open(next, line);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
         struct sgn_seat seat = line->seats[i];
@@ -382,7 +385,7 @@ static bool witness_in_use(const struct sgn_map *map, uint32_t id)
     return false;
 }
 
-static void fences_drop(struct sgn_line *line, uint32_t kept)
+void sgn_line_keep_fences(struct sgn_line *line, uint32_t kept)
 {
     memset(&line->fences[kept], 0, (SGN_FENCES_MAX - kept) * sizeof(line->fences[0]));
     line->fence_count = kept;
@@ -398,7 +401,7 @@ void sgn_map_prune(struct sgn_map *next, const struct sgn_known *known, uint32_t
                 line->fences[kept++] = line->fences[i];
             }
         }
-        fences_drop(line, kept);
+        sgn_line_keep_fences(line, kept);
     }
     uint32_t kept = 0;
     for (uint32_t i = 0; i < next->witness_count; i++) {
@@ -427,6 +430,6 @@ bool sgn_map_force(struct sgn_map *next, uint32_t partition)
     if (line == NULL || line->fence_count == 0) {
         return false;
     }
-    fences_drop(line, 0);
+    sgn_line_keep_fences(line, 0);
     return true;
 }

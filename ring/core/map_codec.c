@@ -4,6 +4,7 @@
  *   u8 format | u32 version | u32 partition_count | u8 group_size | u8 witness_count | u64
  * hash_seed
  *   witness_count x { u32 id | u32 incarnation | u8 leaving + 2 * address_bytes | address }
+ *   u32 disk_count | disk_count x { u32 node | u64 disk }, by node
  *   partition_count x line
  * and with v a number of 7 bits a byte, low ones first:
  *   line:   v epoch | u8 counts: seats, joint, has floor | u8 counts: group, fences
@@ -16,10 +17,11 @@
 #include "ring/core/check.h"
 #include "ring/core/map.h"
 
-#define MAP_FORMAT        1u
+#define MAP_FORMAT        2u
 #define VARINT_BYTES_MAX  5u
 #define HEAD_BYTES        19u
 #define WITNESS_BYTES_MAX (9u + SGN_ADDRESS_BYTES_MAX)
+#define DISK_BYTES        12u
 #define MEMBER_BYTES_MAX  (1u + VARINT_BYTES_MAX)
 #define SEAT_BYTES_MAX    (1u + 2u * VARINT_BYTES_MAX)
 #define FENCE_BYTES_MAX                                                                            \
@@ -36,8 +38,8 @@ _Static_assert((size_t)SGN_PARTITIONS_MAX *LINE_BYTES_MAX + (64u << 10) < SGN_FR
 
 size_t sgn_map_bytes_max(uint32_t partition_count)
 {
-    return HEAD_BYTES + (size_t)SGN_WITNESSES_MAX * WITNESS_BYTES_MAX +
-           (size_t)partition_count * LINE_BYTES_MAX;
+    return HEAD_BYTES + (size_t)SGN_WITNESSES_MAX * WITNESS_BYTES_MAX + 4 +
+           (size_t)SGN_NODES_MAX * DISK_BYTES + (size_t)partition_count * LINE_BYTES_MAX;
 }
 
 static void put_varint(struct sgn_sink *sink, uint32_t value)
@@ -109,7 +111,7 @@ static void put_line(struct sgn_sink *sink, const struct sgn_map *map, const str
         const struct sgn_seat *seat = &line->seats[i];
         put_varint(sink, seat->node);
         sgn_sink_uint(
-            sink, seat->state | (uint32_t)seat->sets << 2 | (uint32_t)seat->caught << 4, 1);
+            sink, seat->state | (uint32_t)seat->sets << 2 | (uint32_t)seat->caught << 5, 1);
         put_varint(sink, line->epoch - seat->since);
     }
     put_group(sink, map, line->group, line->group_count);
@@ -140,6 +142,11 @@ void sgn_map_encode(const struct sgn_map *map, struct sgn_sink *sink)
         sgn_sink_uint(sink, address_bytes << 1 | (witness->leaving ? 1 : 0), 1);
         sgn_sink_put(sink, witness->address, address_bytes);
     }
+    sgn_sink_uint(sink, map->disk_count, 4);
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        sgn_sink_uint(sink, map->disks[i].node, 4);
+        sgn_sink_uint(sink, map->disks[i].disk, 8);
+    }
     for (uint32_t p = 0; p < map->partition_count; p++) {
         put_line(sink, map, &map->lines[p]);
     }
@@ -168,6 +175,26 @@ static bool take_witness(struct sgn_cursor *cursor, struct sgn_map *map, uint32_
         if (map->witnesses[i].id == witness->id) {
             return false;
         }
+    }
+    return true;
+}
+
+static bool take_disks(struct sgn_cursor *cursor, struct sgn_map *map)
+{
+    map->disk_count = (uint32_t)sgn_cursor_uint(cursor, 4);
+    if (cursor->bad || map->disk_count > SGN_NODES_MAX) {
+        return false;
+    }
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        struct sgn_member_disk *disk = &map->disks[i];
+        disk->node = (uint32_t)sgn_cursor_uint(cursor, 4);
+        disk->disk = sgn_cursor_uint(cursor, 8);
+        if (cursor->bad || disk->node <= before || disk->node >= SGN_WITNESS_BIT ||
+            disk->disk == 0) {
+            return false;
+        }
+        before = disk->node;
     }
     return true;
 }
@@ -203,10 +230,11 @@ static bool take_seat(struct sgn_cursor *cursor, struct sgn_line *line, uint32_t
     uint32_t bits = take_byte(cursor);
     uint32_t age = take_varint(cursor);
     seat->state = bits & 3;
-    seat->sets = (uint8_t)(bits >> 2 & 3);
-    seat->caught = (uint8_t)(bits >> 4);
+    seat->sets = (uint8_t)(bits >> 2 & 7);
+    seat->caught = (uint8_t)(bits >> 5);
     if (cursor->bad || seat->node == 0 || seat->node >= SGN_WITNESS_BIT || age > line->epoch ||
-        seat->state > SGN_SEAT_OUT || seat->sets == 0 || seat->caught > 1) {
+        seat->state > SGN_SEAT_OUT || seat->sets == 0 || seat->caught > 1 ||
+        (seat->sets & (SGN_SET_OLD | SGN_SET_LOST)) == (SGN_SET_OLD | SGN_SET_LOST)) {
         return false;
     }
     seat->since = line->epoch - age;
@@ -221,7 +249,7 @@ static bool seats_valid(const struct sgn_line *line)
     uint32_t in_old = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
         in_new += (line->seats[i].sets & SGN_SET_NEW) != 0 ? 1 : 0;
-        in_old += (line->seats[i].sets & SGN_SET_OLD) != 0 ? 1 : 0;
+        in_old += (line->seats[i].sets & (SGN_SET_OLD | SGN_SET_LOST)) != 0 ? 1 : 0;
         if (sgn_line_seat(line, line->seats[i].node) != (int)i) {
             return false;
         }
@@ -322,6 +350,9 @@ enum sgn_err sgn_map_decode_alone(struct sgn_bytes bytes, uint32_t lines_max, st
             return SGN_ERR_INVALID;
         }
     }
+    if (!take_disks(&cursor, map)) {
+        return SGN_ERR_INVALID;
+    }
     for (uint32_t p = 0; p < map->partition_count; p++) {
         if (!take_line(&cursor, map, &lines[p])) {
             return SGN_ERR_INVALID;
@@ -341,6 +372,11 @@ enum sgn_err sgn_map_decode(struct sgn_bytes bytes,
     }
     if (map->partition_count != ring->partition_count) {
         return SGN_ERR_INVALID;
+    }
+    for (uint32_t i = 0; i < map->disk_count; i++) {
+        if (sgn_ring_find(ring, map->disks[i].node) < 0) {
+            return SGN_ERR_INVALID;
+        }
     }
     for (uint32_t p = 0; p < map->partition_count; p++) {
         const struct sgn_line *line = &map->lines[p];

@@ -45,7 +45,8 @@
  * Between nodes:
  *   HEARTBEAT   node; b = incarnation; a = the incarnation of yours that I last heard within the
  *               suspicion time, 0: I do not hear you; c = digest of my bucket table; stamp = hlc;
- *               d = the epoch's ring digest; n = the map version durably adopted.
+ *               d = the epoch's ring digest; n = the map version durably adopted; id = my disk
+ *               (u64, then zeros).
  *   REPL_PUT    bucket key; value = record; node = hint_for: 0, or the home this is kept for;
  *               flags SGN_REPL_WANT_BACK: answer with the merged record if it is not what was sent.
  *   REPL_ACK    err; value = merged record when asked and different; flags.
@@ -102,7 +103,7 @@
     X(RING, 9, "")                                                                                 \
     X(STATUS, 10, "")                                                                              \
     X(RESULT, 11, "eNTVCIAfsa")                                                                    \
-    X(HEARTBEAT, 20, "Nbacsdn")                                                                    \
+    X(HEARTBEAT, 20, "Nbacsdni")                                                                   \
     X(REPL_PUT, 21, "BKVNf")                                                                       \
     X(REPL_ACK, 22, "eVf")                                                                         \
     X(REPL_GET, 23, "BKf")                                                                         \

@@ -45,20 +45,11 @@ static void catchup_end(struct sgn_engine *engine, struct sgn_op *op)
  * majority of the old set, newcomers not counted. */
 static bool catchup_enough(const struct sgn_line *line, uint32_t own, uint32_t done)
 {
-    uint32_t total = 0;
-    uint32_t votes = 0;
     if (SGN_MUTANT(16) && done != 0) {
         return true;
     }
-    if (!line->joint) {
-        return sgn_line_quorum(line, done | 1u << own);
-    }
-    for (uint32_t i = 0; i < line->seat_count; i++) {
-        bool old = (line->seats[i].sets & SGN_SET_OLD) != 0;
-        total += old;
-        votes += old && ((done >> i & 1) != 0 || i == own);
-    }
-    return 2 * votes > total;
+    return line->joint ? sgn_line_old_quorum(line, done | 1u << own)
+                       : sgn_line_quorum(line, done | 1u << own);
 }
 
 /* The next seat to read: in_sync ones first. False: none that is alive. */
@@ -73,7 +64,7 @@ static bool catchup_source(struct sgn_engine *engine, struct sgn_op *op)
             bool counts = !line->joint || (seat->sets & SGN_SET_OLD) != 0;
             bool fits = seat->state == SGN_SEAT_IN_SYNC || round == 1;
             if (!tried && counts && fits && seat->node != engine->options.node &&
-                sgn_node_alive(engine, seat->node)) {
+                sgn_member_alive(engine, seat->node)) {
                 catchup->source = seat->node;
                 catchup->seat = i;
                 return true;

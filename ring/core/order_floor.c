@@ -30,7 +30,7 @@ static bool line_fits(struct sgn_engine *engine, const struct sgn_line *line)
 {
     bool fits = !line->joint && sgn_line_in_sync(line) == all_seats(line);
     for (uint32_t i = 0; fits && i < line->seat_count; i++) {
-        fits = sgn_node_alive(engine, line->seats[i].node);
+        fits = sgn_member_alive(engine, line->seats[i].node);
     }
     return fits;
 }

@@ -4,14 +4,16 @@
 
 #include "ring/core/engine_inner.h"
 #include "ring/core/mutant.h"
+#include "ring/core/order_map.h"
 
 static inline struct sgn_line *sgn_order_line(struct sgn_engine *engine, uint32_t partition)
 {
     return &engine->order.map.lines[partition];
 }
+/* -1: none, or this node's disk is not the member's that sits there (order_disk.c). */
 static inline int sgn_own_seat(const struct sgn_engine *engine, const struct sgn_line *line)
 {
-    return sgn_line_seat(line, engine->options.node);
+    return engine->order.is_member ? sgn_line_seat(line, engine->options.node) : -1;
 }
 
 /* order.c: memory and dispatch. */
@@ -374,53 +376,6 @@ void sgn_order_list_told(struct sgn_engine *engine,
                          struct sgn_op *op,
                          uint32_t member,
                          const struct sgn_witness_tell *tell);
-
-/* order_map.c: the committed map; MAP, MAP_IS, and who has adopted what. */
-void sgn_map_work_init(struct sgn_engine *engine);
-void sgn_map_work_clear(struct sgn_engine *engine);
-/* META "map" or "register"; SGN_ERR_NOT_FOUND: it is another name. */
-enum sgn_err sgn_map_work_restore(struct sgn_engine *engine,
-                                  struct sgn_bytes name,
-                                  struct sgn_bytes value);
-void sgn_map_work_request(struct sgn_engine *engine,
-                          const struct sgn_event *event); /* REG_*, MAP* */
-void sgn_map_work_stored(struct sgn_engine *engine, const struct sgn_event *event);
-void sgn_map_work_is(struct sgn_engine *engine, const struct sgn_event *event); /* MAP_IS */
-void sgn_map_work_tick(struct sgn_engine *engine);
-/* A node or witness says (durably) that it has adopted `version`. */
-void sgn_known_version(struct sgn_engine *engine,
-                       uint32_t id,
-                       uint32_t incarnation,
-                       uint32_t version);
-/* Stores a map known chosen, then adopts it; takes the buffer over. One at a time. */
-void sgn_map_adopt(struct sgn_engine *engine, struct sgn_buf *map);
-/* The map in a buffer of its size; NULL when the pool refuses. */
-struct sgn_buf *sgn_map_to_buf(struct sgn_engine *engine, const struct sgn_map *map);
-
-/* order_register.c: votes and proposals for the next version. */
-/* Proposes order.work.scratch (made by sgn_map_begin and changes); false while one is under way. */
-bool sgn_map_propose(struct sgn_engine *engine);
-bool sgn_map_may_propose(const struct sgn_engine *engine);
-void sgn_register_request(struct sgn_engine *engine, const struct sgn_event *event); /* REG_* */
-void sgn_map_work_answer(struct sgn_engine *engine, const struct sgn_event *event); /* REG_ANSWER */
-void sgn_register_stored(struct sgn_engine *engine, const struct sgn_event *event);
-void sgn_register_adopted(struct sgn_engine *engine); /* What was voted on below is void. */
-void sgn_register_tick(struct sgn_engine *engine);
-enum sgn_err sgn_register_restore(struct sgn_engine *engine, struct sgn_bytes value);
-
-/* order_keeper.c: what the register is asked to change. */
-void sgn_keeper_tick(struct sgn_engine *engine);
-void sgn_keeper_now(struct sgn_engine *engine); /* Does not wait for the tick. */
-void sgn_keeper_adopted(struct sgn_engine *engine);
-/* order_change.c: MAP_CHANGE. */
-void sgn_keeper_change(struct sgn_engine *engine, const struct sgn_event *event);
-/* The client's change as an edit of `next`; true if it made one. */
-bool sgn_change_make(struct sgn_engine *engine, struct sgn_map *next);
-void sgn_change_adopted(struct sgn_engine *engine);
-void sgn_change_tick(struct sgn_engine *engine);
-/* order_fleet.c: whether the fleet calls for another map; those changes as edits, how many. */
-bool sgn_fleet_wishes(struct sgn_engine *engine);
-uint32_t sgn_fleet_change(struct sgn_engine *engine, struct sgn_map *next);
 
 /* order_pull.c: what is said of a key whose accepted record has this sequence number:
  * SGN_PULL_*. */

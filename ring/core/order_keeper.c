@@ -29,13 +29,17 @@ static void member_watch(struct sgn_engine *engine, uint32_t index)
     bool alive = sgn_node_alive(engine, engine->ring->members[index].id);
     if (alive && peer->up_since_ms == 0) {
         peer->up_since_ms = now_ms;
-        *down_since_ms = 0;
-    } else if (!alive && *down_since_ms == 0) {
-        bool flapped = peer->up_since_ms != 0 && now_ms - peer->up_since_ms < FLAP_MS;
+    } else if (!alive && peer->up_since_ms != 0) {
+        bool flapped = now_ms - peer->up_since_ms < FLAP_MS;
         uint32_t twice = peer->steady_ms * 2;
         twice = twice < STEADY_MS_FLAP ? STEADY_MS_FLAP : twice;
         peer->steady_ms = !flapped ? STEADY_MS_MIN : twice < STEADY_MS_MAX ? twice : STEADY_MS_MAX;
         peer->up_since_ms = 0;
+    }
+    /* The member: one whose disk is not the listed one is down, however alive the node is. */
+    if (sgn_member_alive(engine, engine->ring->members[index].id)) {
+        *down_since_ms = 0;
+    } else if (*down_since_ms == 0) {
         *down_since_ms = now_ms;
     }
 }
@@ -68,7 +72,7 @@ static bool is_down(const struct sgn_engine *engine, uint32_t index)
     return since_ms != 0 && engine->now_ms - since_ms >= engine->options.out_ms;
 }
 
-static bool is_steady(const struct sgn_engine *engine, uint32_t index)
+bool sgn_keeper_is_steady(const struct sgn_engine *engine, uint32_t index)
 {
     const struct sgn_peer *peer = &engine->peers[index];
     uint32_t least = peer->steady_ms < STEADY_MS_MIN ? STEADY_MS_MIN : peer->steady_ms;
@@ -88,7 +92,7 @@ static bool has_quorum(const struct sgn_engine *engine, const struct sgn_line *l
 {
     uint32_t alive = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
-        alive |= sgn_node_alive(engine, line->seats[i].node) ? UINT32_C(1) << i : 0;
+        alive |= sgn_member_alive(engine, line->seats[i].node) ? UINT32_C(1) << i : 0;
     }
     return sgn_line_quorum(line, alive);
 }
@@ -114,7 +118,7 @@ static bool seat_wish(const struct sgn_engine *engine,
     }
     if (seat->state == SGN_SEAT_OUT) {
         *state = SGN_SEAT_CATCHING_UP;
-        return is_steady(engine, (uint32_t)index);
+        return seat->sets != SGN_SET_LOST && sgn_keeper_is_steady(engine, (uint32_t)index);
     }
     bool catching = seat->state == SGN_SEAT_CATCHING_UP;
     if (catching && seat->node == engine->options.node && is_caught_up(engine, partition)) {
@@ -316,7 +320,9 @@ static uint64_t patience(const struct sgn_engine *engine)
 {
     uint32_t before = 0;
     for (uint32_t i = 0; i < engine->self; i++) {
-        before += engine->peers[i].alive ? 1 : 0;
+        const struct sgn_peer *peer = &engine->peers[i];
+        uint64_t listed = sgn_map_disk(&engine->order.map, engine->ring->members[i].id);
+        before += peer->alive && (listed == peer->disk || sgn_disk_unborn(engine)) ? 1 : 0;
     }
     uint64_t ms = before == 0 ? 0 : PATIENCE_MS + (uint64_t)(before - 1) * PATIENCE_STEP_MS;
     return ms < PATIENCE_MS_MAX ? ms : PATIENCE_MS_MAX;
@@ -329,6 +335,7 @@ static void make(struct sgn_engine *engine)
     struct sgn_map *next = &work->scratch;
     sgn_map_begin(next, &engine->order.map);
     uint32_t changes = prune(engine, next);
+    changes += sgn_disk_change(engine, next);
     bool client = sgn_change_make(engine, next);
     changes += client ? 1 : 0;
     changes += seats_change(engine, next);
@@ -350,8 +357,8 @@ static void make(struct sgn_engine *engine)
 void sgn_keeper_now(struct sgn_engine *engine)
 {
     struct sgn_map_work *work = &engine->order.work;
-    if (!sgn_map_may_propose(engine)) {
-        return;
+    if (!sgn_map_may_propose(engine) || (!engine->order.is_member && !sgn_disk_wishes(engine))) {
+        return; /* Nothing is changed of a ring before it has its first members. */
     }
     bool own = work->client.waits && work->client.won == 0;
     bool wished = own || engine->now_ms >= work->make_due_ms;
@@ -359,11 +366,12 @@ void sgn_keeper_now(struct sgn_engine *engine)
         bool seats = seats_wish(engine, &own);
         bool moves = moves_wish(engine, &own);
         bool fleet = sgn_fleet_wishes(engine);
+        bool disks = sgn_disk_wishes(engine);
         bool orphan =
             engine->order.relist_wanted != 0 && engine->now_ms >= engine->order.orphan_due_ms;
         bool floor = engine->order.floor_ready.wanted;
         own = own || orphan || floor; /* Only the witness's first replica is told of it. */
-        wished = prune_wish(engine) || seats || moves || fleet || orphan || floor;
+        wished = prune_wish(engine) || seats || moves || fleet || disks || orphan || floor;
     }
     if (!wished) {
         work->wish_since_ms = 0;
@@ -388,6 +396,7 @@ void sgn_keeper_tick(struct sgn_engine *engine)
         member_watch(engine, i);
     }
     catching_watch(engine);
+    sgn_disk_tick(engine);
     sgn_keeper_now(engine);
 }
 

@@ -13,7 +13,7 @@
 
 static bool seat_fits(struct sgn_engine *engine, const struct sgn_seat *seat, bool in_sync)
 {
-    return (seat->state == SGN_SEAT_IN_SYNC || !in_sync) && sgn_node_alive(engine, seat->node);
+    return (seat->state == SGN_SEAT_IN_SYNC || !in_sync) && sgn_member_alive(engine, seat->node);
 }
 
 /* One seat: this node's own if it is as good as any. -1: none. */

@@ -76,12 +76,15 @@ static void look_line(const struct sgn_engine *engine,
     view->fast_maybe += quorum > 0 && clean < quorum && maybe >= quorum;
     view->without_group += line->group_count == 0;
     view->joint += line->joint;
+    bool lost = false;
     for (uint32_t i = 0; i < line->seat_count; i++) {
+        lost = lost || (line->seats[i].sets & SGN_SET_LOST) != 0;
         uint32_t state = line->seats[i].state;
         view->in_sync += state == SGN_SEAT_IN_SYNC;
         view->catching_up += state == SGN_SEAT_CATCHING_UP;
         view->out += state == SGN_SEAT_OUT;
     }
+    view->lost += lost;
     if (line->fence_count > 0) {
         uint32_t missing[SGN_FENCE_WAITS_MAX];
         uint32_t count = 0;
@@ -141,6 +144,7 @@ void sgn_engine_fleet(const struct sgn_engine *engine, struct sgn_fleet_view *vi
     *view = (struct sgn_fleet_view){.map_version = map->version,
                                     .group_size = map->group_size,
                                     .partitions = map->partition_count,
+                                    .is_member = engine->order.is_member,
                                     .witness_count = map->witness_count};
     qualities_look(engine, &qualities);
     for (uint32_t i = 0; i < map->witness_count; i++) {

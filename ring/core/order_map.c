@@ -92,9 +92,10 @@ static void known_forget(struct sgn_engine *engine)
 static bool offer_due(const struct sgn_engine *engine, uint32_t member)
 {
     const struct sgn_peer *peer = &engine->peers[member];
+    const struct sgn_map *map = &engine->order.map;
     return member != engine->self && peer->connected && peer->heard_any &&
-           engine->now_ms >= peer->map_offer_ms &&
-           engine->order.known[member].version < engine->order.map.version;
+           engine->now_ms >= peer->map_offer_ms && peer->map_version < map->version &&
+           (sgn_map_disk(map, engine->ring->members[member].id) == peer->disk || SGN_MUTANT(38));
 }
 
 static void offers_tick(struct sgn_engine *engine)
@@ -125,6 +126,7 @@ static void adopt_scratch(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
     sgn_map_copy(&order->map, &order->work.scratch);
+    sgn_disk_adopted(engine);
     known_forget(engine);
     sgn_known_version(
         engine, engine->options.node, engine->options.incarnation, order->map.version);
@@ -209,6 +211,9 @@ void sgn_map_work_is(struct sgn_engine *engine, const struct sgn_event *event)
         sgn_fx_log(engine, "a peer sent a map that does not fit this ring; it is not taken");
         return;
     }
+    if (!sgn_disk_listed(engine, &order->work.scratch)) {
+        return; /* It is of a time before this disk was known (2): one that lists it will come. */
+    }
     struct sgn_buf *map = sgn_buf_copy(engine, event->msg.value);
     if (map != NULL) {
         sgn_map_adopt(engine, map);
@@ -265,6 +270,7 @@ void sgn_map_work_init(struct sgn_engine *engine)
         order->known[i] = (struct sgn_known){.id = engine->ring->members[i].id, .version = 1};
     }
     order->known_count = engine->ring->member_count;
+    sgn_disk_adopted(engine);
 }
 
 enum sgn_err sgn_map_work_restore(struct sgn_engine *engine,

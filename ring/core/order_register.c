@@ -93,6 +93,9 @@ static enum sgn_err vote(struct sgn_engine *engine,
     if (order->work.acceptance_storing) {
         return SGN_ERR_BUSY;
     }
+    if (!sgn_disk_votes(engine)) {
+        return SGN_ERR_STALE;
+    }
     if (is_prepare) {
         verdict = sgn_register_on_prepare(acceptance, order->map.version, version, ballot);
         acceptance_tidy(engine, NULL);
@@ -227,6 +230,14 @@ static void phase_begin(struct sgn_engine *engine)
     }
 }
 
+/* What is proposed may be another's value. */
+static bool lists_us(struct sgn_engine *engine)
+{
+    struct sgn_map_work *work = &engine->order.work;
+    return value_fits(engine, sgn_buf_bytes(work->proposed), work->proposal.version) &&
+           sgn_disk_listed(engine, &work->scratch);
+}
+
 /* Looks at what the last vote or refusal has made of the proposal. */
 static void proposal_turn(struct sgn_engine *engine, enum sgn_proposal_phase before)
 {
@@ -242,7 +253,9 @@ static void proposal_turn(struct sgn_engine *engine, enum sgn_proposal_phase bef
         if (work->client.in_proposal) {
             work->client.won = work->proposal.version;
         }
-        if (work->adopting == NULL) { /* Else that is this one, or a later one. */
+        if (work->proposal.adopted && !lists_us(engine)) {
+            proposal_end(engine, true); /* Another's, and not for us (2): whom it lists goes on. */
+        } else if (work->adopting == NULL) { /* Else that is this one, or a later one. */
             sgn_map_adopt(engine, sgn_buf_keep(work->proposed));
         }
     }
@@ -356,7 +369,7 @@ bool sgn_map_may_propose(const struct sgn_engine *engine)
         reachable += i != engine->self && engine->peers[i].connected ? 1 : 0;
     }
     return work->proposal.phase == SGN_PROPOSAL_NONE && work->adopting == NULL &&
-           engine->now_ms >= work->propose_due_ms &&
+           sgn_disk_votes(engine) && engine->now_ms >= work->propose_due_ms &&
            reachable >= engine->ring->member_count / 2 + 1;
 }
 

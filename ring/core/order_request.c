@@ -5,14 +5,14 @@
 
 static bool node_alive(const void *user, uint32_t node)
 {
-    return sgn_node_alive(user, node);
+    return sgn_member_alive(user, node);
 }
 
 bool sgn_order_reachable(const struct sgn_engine *engine, const struct sgn_line *line)
 {
     uint32_t alive = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
-        alive |= sgn_node_alive(engine, line->seats[i].node) ? 1u << i : 0;
+        alive |= sgn_member_alive(engine, line->seats[i].node) ? 1u << i : 0;
     }
     return sgn_line_quorum(line, alive);
 }
@@ -24,7 +24,7 @@ struct sgn_bytes sgn_order_missing(struct sgn_engine *engine,
     struct sgn_sink text = sgn_text(engine, begin);
     const char *comma = " node ";
     for (uint32_t i = 0; i < line->seat_count; i++) {
-        if (!sgn_node_alive(engine, line->seats[i].node)) {
+        if (!sgn_member_alive(engine, line->seats[i].node)) {
             sgn_text_str(&text, comma);
             sgn_text_uint(&text, line->seats[i].node);
             comma = ", ";
@@ -122,7 +122,7 @@ static uint32_t pass_target(struct sgn_engine *engine, struct sgn_op *op)
         for (uint32_t i = 0; i < line->seat_count; i++) {
             uint32_t node = line->seats[i].node;
             bool fits = line->seats[i].state == SGN_SEAT_IN_SYNC || round == 1;
-            if (fits && node != engine->options.node && sgn_node_alive(engine, node) &&
+            if (fits && node != engine->options.node && sgn_member_alive(engine, node) &&
                 sgn_op_target(op, node) == NULL) {
                 return node;
             }
@@ -150,14 +150,31 @@ static void pass_fail(struct sgn_engine *engine, struct sgn_op *op)
     sgn_op_free(engine, op);
 }
 
+/* The request is taken up anew, as it came or as one that is served here. */
+static void pass_retake(struct sgn_engine *engine, struct sgn_op *op, bool here)
+{
+    struct sgn_event event = {.type = SGN_EV_REQUEST, .token = op->token};
+    event.msg = op->u.pass.msg;
+    event.msg.forwarded = here;
+    op->replied = true;
+    sgn_order_request(engine, &event);
+    sgn_op_free(engine, op);
+}
+
 static void pass_next(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_pass *pass = &op->u.pass;
     uint32_t node = pass_target(engine, op);
     if (node == 0) {
-        /* A silent one may still answer until the deadline. */
-        if (sgn_op_targets_in(op, SGN_TARGET_LATE) + sgn_op_targets_in(op, SGN_TARGET_WAITING) ==
+        bool seated = sgn_own_seat(engine, sgn_order_line(engine, op->partition)) >= 0;
+        bool stale = pass->last_err == SGN_ERR_STALE && !pass->maybe;
+        if (sgn_op_targets_in(op, SGN_TARGET_LATE) + sgn_op_targets_in(op, SGN_TARGET_WAITING) >
             0) {
+            return; /* A silent one may still answer until the deadline. */
+        }
+        if (seated && stale) {
+            pass_retake(engine, op, true); /* Nobody else has come to this map yet. */
+        } else {
             pass_fail(engine, op);
         }
         return;
@@ -178,7 +195,10 @@ static void pass_begin(struct sgn_engine *engine, struct sgn_op *op, const struc
     own->value = op->value;
     own->context = op->context;
     own->items = own->after = own->text = sgn_bytes_of(NULL, 0);
-    pass_next(engine, op);
+    op->u.pass.unborn = sgn_disk_unborn(engine);
+    if (!op->u.pass.unborn) {
+        pass_next(engine, op);
+    }
 }
 
 static bool other_may(int err)
@@ -211,8 +231,27 @@ void sgn_pass_answer(struct sgn_engine *engine, struct sgn_op *op, const struct 
     sgn_op_free(engine, op);
 }
 
+/* A request that came before the ring began is taken up anew when it has. */
+static void unborn_tick(struct sgn_engine *engine, struct sgn_op *op)
+{
+    if (engine->now_ms >= op->deadline_ms) {
+        sgn_op_fail(engine,
+                    op,
+                    SGN_ERR_UNAVAILABLE,
+                    sgn_bytes_str("the ring begins when a majority of its nodes have met; "
+                                  "fewer are up"));
+        sgn_op_free(engine, op);
+    } else if (!sgn_disk_unborn(engine)) {
+        pass_retake(engine, op, false);
+    }
+}
+
 void sgn_pass_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
+    if (op->u.pass.unborn) {
+        unborn_tick(engine, op);
+        return;
+    }
     bool changed = sgn_op_judge_targets(engine, op);
     op->u.pass.maybe =
         op->u.pass.maybe || changed; /* It may have heard us before it fell silent. */

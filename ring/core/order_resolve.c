@@ -91,7 +91,7 @@ static uint64_t patience_ms(const struct sgn_engine *engine,
 static bool all_alive(const struct sgn_engine *engine, const struct sgn_line *line, uint32_t seats)
 {
     for (uint32_t i = 0; i < line->seat_count; i++) {
-        if ((seats & 1u << i) != 0 && !sgn_node_alive(engine, line->seats[i].node)) {
+        if ((seats & 1u << i) != 0 && !sgn_member_alive(engine, line->seats[i].node)) {
             return false;
         }
     }
@@ -125,7 +125,8 @@ static void look(struct sgn_engine *engine, struct sgn_dirty *entry)
 void sgn_resolve_tick(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
-    for (uint32_t i = 0; i < LOOK_PER_TICK && i < order->dirty_high && sgn_fx_has_room(engine);
+    for (uint32_t i = 0;
+         i < LOOK_PER_TICK && i < order->dirty_high && order->is_member && sgn_fx_has_room(engine);
          i++) {
         order->resolve_hand =
             order->resolve_hand >= order->dirty_high ? 1 : order->resolve_hand + 1;

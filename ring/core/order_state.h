@@ -209,6 +209,7 @@ enum sgn_strong_phase {
 struct sgn_op_pass {
     struct sgn_msg msg; /* Its bytes are pieces of op->request. */
     bool is_write, maybe;
+    bool unborn; /* It waits for the ring to begin (order_disk.c). */
     int last_err;
     uint32_t last; /* Node asked last. */
 };
@@ -361,6 +362,9 @@ struct sgn_map_work {
 
 struct sgn_order {
     struct sgn_map map;
+    bool is_member; /* The map lists this node's disk (2): it has seats and votes. */
+    bool told_apart;
+    uint64_t met_since_ms; /* A majority to begin a ring with is here since then; 0: it is not. */
     struct sgn_map_work work;
     struct sgn_known *known; /* Members, as ring->members; then SGN_WITNESSES_MAX witnesses. */
     uint32_t known_count;

@@ -247,7 +247,7 @@ static void sweep_begin(struct sgn_engine *engine, uint32_t partition, enum sgn_
 void sgn_sweep_partitions(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
-    uint32_t total = order->map.partition_count;
+    uint32_t total = order->is_member ? order->map.partition_count : 0; /* It has left nothing. */
     for (uint32_t i = 0; i < SWEEP_LOOK_PER_TICK && i < total; i++) {
         uint32_t p = order->sweep_hand++ % total;
         enum sgn_sweep_kind kind = sweep_wanted(engine, p);

@@ -415,7 +415,7 @@ static void test_solo(void)
     run_config(&ring, 1, "[node]\nconnections_max = 1\nrequests_max = 1\n");
     run_start(&ring, 1, NULL, NULL);
     run_ready(&ring, 1);
-    RUN_CHECK(strstr(run_log(&ring, 1), "incarnation=2 clean=no") != NULL, "a second life");
+    RUN_CHECK(strstr(run_log(&ring, 1), " clean=no") != NULL, "a second life");
     struct run_conn *conn = run_open(&ring, 1);
     char got[64];
     RUN_CHECK(run_get(conn, "default", "still", got, sizeof(got)) == 4, "\"%s\"", got);
@@ -424,7 +424,8 @@ static void test_solo(void)
     RUN_CHECK(run_stop(&ring, 1, SIGINT) == 0, "INT");
     run_start(&ring, 1, NULL, NULL);
     run_ready(&ring, 1);
-    RUN_CHECK(strstr(run_log(&ring, 1), "incarnation=3 clean=yes") != NULL, "a clean stop");
+    const char *third = strstr(run_log(&ring, 1), " clean=no");
+    RUN_CHECK(third != NULL && strstr(third, " clean=yes") != NULL, "a clean stop");
     RUN_CHECK(run_stop(&ring, 1, SIGTERM) == 0, "TERM");
     say("kill -9 keeps what was acknowledged; INT and TERM close cleanly");
     run_clear(&ring);

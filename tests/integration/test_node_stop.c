@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/store.h"
 #include "tests/lib/node_run.h"
 #include "tests/lib/store_raw.h"
 
@@ -118,12 +119,12 @@ static void test_newer_format(struct run_ring *ring)
     char directory[128];
     (void)snprintf(directory, sizeof(directory), "%s/data1", ring->dir);
     RUN_CHECK(run_stop(ring, 1, SIGTERM) == 0, "TERM");
-    char *message = raw_put_format(directory, 3);
+    char *message = raw_put_format(directory, SGN_STORE_FORMAT + 1);
     RUN_CHECK(message == NULL, "%s", message);
     run_start(ring, 1, NULL, NULL);
     int status = run_wait(ring, 1);
     RUN_CHECK(status == 1 &&
-                  strstr(run_log(ring, 1), "has format 3, and this program knows") != NULL,
+                  strstr(run_log(ring, 1), "and this program knows formats up to") != NULL,
               "status %d: %s",
               status,
               run_log(ring, 1));

@@ -89,3 +89,14 @@ void mini_write(struct mini_node *node,
     node->entries[i] = entry;
     node->entry_count++;
 }
+
+void mini_wipe(struct mini_ring *ring, uint32_t id, uint64_t disk)
+{
+    struct mini_node *node = &ring->nodes[id - 1];
+    SGN_ASSERT(!node->up);
+    for (uint32_t i = 0; i < node->entry_count; i++) {
+        mini_entry_free(&node->entries[i]);
+    }
+    node->entry_count = 0;
+    node->disk = disk;
+}

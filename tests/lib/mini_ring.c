@@ -365,6 +365,7 @@ static void node_start(struct mini_ring *ring, struct mini_node *node)
     struct sgn_engine_options options = {
         .node = node->id,
         .incarnation = ++incarnation,
+        .disk = node->disk,
         .home_generation = ++node->home_generation,
         .guest_generation = ++node->guest_generation,
         .request_timeout_ms = 2000,

@@ -38,6 +38,7 @@ struct mini_node {
     bool halted;
     uint32_t loads, stores, sends;
     uint32_t home_generation, guest_generation;
+    uint64_t disk; /* 0, as the map lists none: every disk will do. */
 };
 
 /* The last reply, copied. */
@@ -94,6 +95,8 @@ void mini_pass(struct mini_ring *ring, uint64_t ms);
 /* Takes a node out (nothing reaches it) or back, with its store. The engine starts anew on `up`. */
 void mini_down(struct mini_ring *ring, uint32_t node);
 void mini_up(struct mini_ring *ring, uint32_t node);
+/* The node, which is down, gets another disk, empty. */
+void mini_wipe(struct mini_ring *ring, uint32_t node, uint64_t disk);
 /* Starts a witness with that id, empty and under a new incarnation, or ends it (mini_witness.c). */
 void mini_witness_up(struct mini_ring *ring, uint32_t id);
 void mini_witness_down(struct mini_ring *ring, uint32_t id);

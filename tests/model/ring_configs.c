@@ -48,6 +48,11 @@ enum { W0 = 1, W1 = 2, W012 = 7, W2 = 4, W01234 = 31, W123 = 14, W345 = 56, W013
 #define MOVE \
     {PLAIN(W0, 0), {.set = ABD, .old = ABC, .in_sync = ABC, .catching = D, .group = W0}, \
      {.set = ABD, .in_sync = ABD, .group = W0, .needs_synced = D}}
+/* C loses its disk and comes back with another one: as D. */
+#define LOST(group_) \
+    {PLAIN(group_, 0), \
+     {.set = ABD, .old = ABC, .in_sync = AB, .catching = D, .group = (group_), .needs_gone = C}, \
+     {.set = ABD, .in_sync = ABD, .group = (group_), .needs_synced = D}}
 /* One witness restarts; all do. */
 #define WITNESS \
     {PLAIN(W012, 1), {.set = ABC, .in_sync = ABC, .group = W123, .f = 1, .needs_dead = W0}}
@@ -197,6 +202,29 @@ const struct ring_config ring_configs[] = {
     {.name = "witness-slow/1", .reps = 3, .wits = 4, .epochs = 2, .rounds = 1, .readers = 2,
      .options = RING_FAST | RING_SLOW | RING_COUNT, .crashes = W0, .wit_class = {0, 1, 1, 2},
      .round = ROUNDS_1, .epoch = WITNESS},
+    {.name = "lost/1", .reps = 4, .wits = 1, .epochs = 3, .rounds = 1, .readers = 1,
+     .options = RING_FAST | RING_SLOW | RING_COUNT | RING_RESTARTS, .round = ROUNDS_1,
+     .rep_class = {0, 0, 1, 2}, .losses = C, .epoch = LOST(W0)},
+    {.name = "lost-push/1", .reps = 4, .wits = 1, .epochs = 3, .rounds = 1, .readers = 1,
+     .options = RING_FAST | RING_RESTARTS | RING_PUSH, .round = ROUNDS_1,
+     .rep_class = {0, 0, 1, 2}, .losses = C, .epoch = LOST(W0)},
+    {.name = "lost/12", .reps = 4, .wits = 1, .epochs = 3, .rounds = 2, .readers = 0,
+     .options = RING_RESTARTS, .round = ROUNDS_12, .rep_class = {0, 0, 1, 2}, .losses = C,
+     .epoch = LOST(0)},
+    {.name = "lost-fast/12", .reps = 4, .wits = 1, .epochs = 3, .rounds = 2, .readers = 1,
+     .options = RING_FAST, .round = ROUNDS_12, .rep_class = {0, 0, 1, 2}, .losses = C,
+     .epoch = LOST(W0)},
+    {.name = "lost-of-2/12", .reps = 4, .wits = 1, .epochs = 3, .rounds = 2, .readers = 1,
+     .options = RING_FAST | RING_SLOW | RING_RESTARTS, .round = ROUNDS_12,
+     .rep_class = {0, 1, 2, 3}, .losses = C,
+     .epoch = {{.set = A | C, .in_sync = A | C, .group = W0},
+     {.set = A | D, .old = A | C, .in_sync = A, .catching = D, .group = W0, .needs_gone = C},
+     {.set = A | D, .in_sync = A | D, .group = W0, .needs_synced = D}}},
+    {.name = "lost-out/1", .reps = 4, .wits = 1, .epochs = 4, .rounds = 1, .readers = 1,
+     .options = RING_FAST | RING_RESTARTS, .round = ROUNDS_1, .rep_class = {0, 1, 2, 3},
+     .losses = C, .epoch = {PLAIN(W0, 0), {.set = ABC, .in_sync = A | C, .group = W0},
+     {.set = ABD, .old = ABC, .in_sync = A, .catching = D, .group = W0, .needs_gone = C},
+     {.set = ABD, .in_sync = A | D, .group = W0, .needs_synced = D}}},
 };
 /* clang-format on */
 const uint32_t ring_config_count = sizeof ring_configs / sizeof ring_configs[0];

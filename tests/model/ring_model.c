@@ -54,6 +54,11 @@ static void ring_steps(struct ring_step *step)
             return;
         }
     }
+    for (uint32_t r = 0; r < ring_config->reps; r++) {
+        if (has(next->needs_gone, r) && (s->reps[r].flags & REP_GONE) == 0) {
+            return;
+        }
+    }
     for (uint32_t w = 0; w < ring_config->wits; w++) {
         if (has(next->needs_dead, w) && (s->wits[w].flags & WIT_DEAD) == 0) {
             return;

@@ -19,7 +19,7 @@
 #define RING_READERS 2u
 #define RING_EPOCHS  4u
 
-enum { REP_COMMITTED = 1, REP_UNSETTLED = 2, REP_SYNCED = 4 };
+enum { REP_COMMITTED = 1, REP_UNSETTLED = 2, REP_SYNCED = 4, REP_GONE = 8 };
 enum { WIT_ACTIVE = 1, WIT_DEAD = 2, WIT_OVERFLOWED = 4 };
 enum { ROUND_NEW, ROUND_PREPARING, ROUND_ACCEPTING, ROUND_EXPOSED };
 enum { READER_IDLE, READER_FAST, READER_ASKING, READER_MARKING };
@@ -85,7 +85,8 @@ struct ring_epoch {
     uint8_t group; /* Witnesses; 0: none. */
     uint8_t f;
     uint8_t needs_synced; /* It is made only when these have caught up in the epoch before, */
-    uint8_t needs_dead;   /* and these witnesses have crashed. */
+    uint8_t needs_dead;   /* and these witnesses have crashed, */
+    uint8_t needs_gone;   /* and these replicas have lost their disks. */
 };
 
 enum ring_kind { KIND_CLASSIC, KIND_CHAINED, KIND_UNOWNED };
@@ -115,6 +116,8 @@ struct ring_config {
     uint8_t options;
     uint8_t crashes;              /* Witnesses that may crash. */
     uint8_t overflows;            /* Witnesses that may reach their limit. */
+    uint8_t losses;               /* Replicas whose disk may be emptied: a seat of the last epoch
+                                     is of another one (2). */
     uint8_t rep_class[RING_REPS]; /* Neighbours of one class may be exchanged. */
     uint8_t wit_class[RING_WITS];
     /* Where it begins, for configurations that begin late: epochs made, of replicas, of witness
@@ -189,6 +192,7 @@ static inline uint8_t seats_of(uint32_t e)
 
 /* ring_rules.c */
 bool ring_quorum(uint32_t epoch, uint32_t votes);
+bool ring_old_quorum(const struct ring_epoch *e, uint32_t votes);
 bool ring_fenced(const struct ring_state *s, uint32_t epoch);
 void ring_expose_lineage(struct ring_step *step,
                          struct ring_state *n,

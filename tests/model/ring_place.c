@@ -46,10 +46,12 @@ static void catch_up_steps(struct ring_step *step, uint32_t r)
     if (!has(e->catching, r) || (rep->flags & REP_SYNCED) != 0) {
         return;
     }
-    bool enough = majority(rep->heard | bit(r), base) || (MUTANT(16) && rep->heard != 0);
+    uint32_t votes = rep->heard | bit(r);
+    bool enough = (e->old != 0 ? ring_old_quorum(e, votes) : majority(votes, base)) ||
+                  (MUTANT(16) && rep->heard != 0);
     for (uint32_t p = 0; p < ring_config->reps && !enough; p++) {
         const struct ring_rep *peer = &s->reps[p];
-        if (p == r || !has(base, p) || has(rep->heard, p) ||
+        if (p == r || !has(base, p) || has(rep->heard, p) || (peer->flags & REP_GONE) != 0 ||
             (peer->epoch < rep->epoch && !MUTANT(25))) {
             continue;
         }
@@ -164,6 +166,24 @@ static void settled_steps(struct ring_step *step, uint32_t r)
     }
 }
 
+/* 2: the disk is emptied, and nobody goes on in that place: who comes with the new one is another
+ * replica of the configuration. What was sent before may still arrive. It counts as beyond every
+ * epoch. Mutant 38: the node goes on where it was. */
+static void loss_steps(struct ring_step *step, uint32_t r)
+{
+    const struct ring_state *s = step->s;
+    struct ring_state n = *s;
+    struct ring_rep *to = &n.reps[r];
+    if (!has(ring_config->losses, r) || (to->flags & REP_GONE) != 0) {
+        return;
+    }
+    to->confirmed[to->epoch] = ballot_of(to->slot);
+    to->epoch = MUTANT(38) ? to->epoch : (uint8_t)(ring_config->epochs - 1u);
+    to->flags = REP_GONE;
+    to->slot = to->promised = to->heard = to->need = to->carried = to->shadow = to->pushed = 0;
+    ring_emit(step, &n, "the disk of %c is emptied", 'A' + r);
+}
+
 static uint8_t unsettled_mark(const struct ring_rep *rep)
 {
     return (rep->flags & REP_UNSETTLED) != 0 ? ballot_of(rep->slot) : 0;
@@ -176,6 +196,7 @@ void ring_rep_steps(struct ring_step *step, uint32_t r)
     adopt_steps(step, r);
     catch_up_steps(step, r);
     settled_steps(step, r);
+    loss_steps(step, r);
     if ((ring_config->options & RING_RESTARTS) != 0) {
         restart_steps(step, r);
     }

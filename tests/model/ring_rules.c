@@ -4,11 +4,26 @@
 
 #include "tests/model/ring_model.h"
 
+/* Mutant 39: the one who sits where a disk was lost has that one's vote in the old set. */
+static uint32_t old_votes(const struct ring_epoch *e, uint32_t votes)
+{
+    bool newcomer = (votes & e->set & ~(uint32_t)e->old) != 0;
+    return e->old & (MUTANT(39) && newcomer ? votes | ring_config->losses : votes);
+}
+
+/* Of the old set; once one of its members is lost, half will do. */
+bool ring_old_quorum(const struct ring_epoch *e, uint32_t votes)
+{
+    uint32_t count = count_of(e->old);
+    uint32_t needed = (e->old & e->needs_gone) != 0 ? count - count / 2 : count / 2 + 1;
+    return count_of(old_votes(e, votes)) >= needed;
+}
+
 /* Votes of a majority; in a joint epoch of both sets (6.2). */
 bool ring_quorum(uint32_t epoch, uint32_t votes)
 {
     const struct ring_epoch *e = epoch_of(epoch);
-    return majority(votes, e->set) && (e->old == 0 || majority(votes, e->old));
+    return majority(votes, e->set) && (e->old == 0 || ring_old_quorum(e, votes));
 }
 
 /* 6.3: whether something may be exposed in the epoch. */

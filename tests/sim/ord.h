@@ -45,6 +45,7 @@
     X(disk_full, 30)                                                                               \
     X(disk_stall, 40)                                                                              \
     X(rot, 20)                                                                                     \
+    X(wipe, 100) /* A node comes back with an empty disk; not beside rot. */                       \
     X(clock_jump, 40)                                                                              \
     X(skew_ms, 3000)                                                                               \
     X(pause, 60)                                                                                   \
@@ -97,6 +98,8 @@ struct ord_node {
     bool up;
     uint32_t boot;
     uint32_t incarnation;
+    uint64_t disk_id; /* Of the disk it has now. */
+    uint32_t wipes;   /* Disks it had before. */
     uint64_t paused_until_us;
     uint64_t down_until_us;
     struct sgn_engine *engine;
@@ -178,7 +181,7 @@ struct ord_world {
     struct sgn_history history;
     struct sgn_effects *effects;
     bool stepping;
-    uint64_t acked, refused, unknowns, strong_reads, messages, crashes, moves;
+    uint64_t acked, refused, unknowns, strong_reads, messages, crashes, moves, wipes;
     uint32_t writing[ORD_KEYS_MAX];    /* Writes of the key under way. */
     uint64_t written_us[ORD_KEYS_MAX]; /* When the last one ended, or began. */
     uint64_t clean_reads, clean_fast;
@@ -237,6 +240,13 @@ void ord_disk_scan(struct ord_world *world, uint32_t index, const struct sgn_eff
 /* What waits for its sync is kept in part, or whole if the stop is clean. */
 void ord_disk_stop(struct ord_world *world, uint32_t index, bool clean);
 void ord_disk_store(struct ord_world *world, uint32_t index, const struct sgn_effect *effect);
+/* The node, which is down, gets another disk: empty. */
+void ord_disk_replace(struct ord_world *world, uint32_t index);
+/* Whether the disk is empty and the one before was not: nobody is there who remembers. */
+bool ord_disk_is_lost(const struct ord_world *world, uint32_t index);
+/* Whether one more disk may be lost: every node has the one it is a member with, and no partition
+ * is still moving for want of one that was. More than that no promise covers. */
+bool ord_disk_may_be_lost(const struct ord_world *world);
 
 /* ord_witness.c */
 void ord_witness_start(struct ord_world *world, uint32_t slot);

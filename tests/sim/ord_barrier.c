@@ -31,8 +31,9 @@ void ord_white_carried(struct ord_world *world, uint32_t partition, const struct
         }
         for (uint32_t i = 0; i < line->seat_count; i++) {
             uint32_t node = line->seats[i].node - 1;
-            bool has =
-                ord_white_holds(world, node, key, floor) || ord_white_rotten(world, node, key);
+            bool has = ord_white_holds(world, node, key, floor) ||
+                       ord_white_rotten(world, node, key) ||
+                       ord_disk_is_lost(world, node); /* The epoch was made before anyone knew. */
             holders |= (has ? UINT32_C(1) : 0) << i;
         }
         if (!sgn_line_quorum(line, holders)) {

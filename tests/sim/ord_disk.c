@@ -87,6 +87,54 @@ void ord_disk_scan(struct ord_world *world, uint32_t index, const struct sgn_eff
     keep_ask(ord_schedule_at(world, index, delay, scanned), effect);
 }
 
+/* --- another one ------------------------------------------------------------------------------ */
+
+void ord_disk_replace(struct ord_world *world, uint32_t index)
+{
+    struct ord_node *node = &world->nodes[index];
+    SGN_ASSERT(!node->up);
+    sim_disk_clear(&node->disk);
+    node->disk = (struct sim_disk){.failed = false};
+    node->disk_id = sgn_prng_next(&world->prng) | 1;
+    node->incarnation = (uint32_t)(sgn_prng_next(&world->prng) & 0x3fffffff) + 1;
+    node->wipes++;
+    world->wipes++;
+    memset(world->white.promised[index], 0, sizeof(world->white.promised[index]));
+    ord_log(world, "node %u has an empty disk", node->id);
+}
+
+bool ord_disk_is_lost(const struct ord_world *world, uint32_t index)
+{
+    const struct ord_node *node = &world->nodes[index];
+    return node->wipes > 0 &&
+           sim_disk_find(&node->disk, SGN_FAMILY_META, sgn_bytes_str("map")) == NULL;
+}
+
+static bool is_whole(const struct ord_world *world, const struct sgn_map *map)
+{
+    bool whole = true;
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        whole = whole && sgn_map_disk(map, world->nodes[i].id) == world->nodes[i].disk_id;
+    }
+    for (uint32_t p = 0; p < map->partition_count; p++) {
+        for (uint32_t i = 0; i < map->lines[p].seat_count; i++) {
+            whole = whole && (map->lines[p].seats[i].sets & SGN_SET_LOST) == 0;
+        }
+    }
+    return whole;
+}
+
+bool ord_disk_may_be_lost(const struct ord_world *world)
+{
+    const struct sgn_map *newest = NULL;
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        const struct sgn_map *map =
+            world->nodes[i].up ? sgn_engine_map(world->nodes[i].engine) : NULL;
+        newest = newest == NULL || (map != NULL && map->version > newest->version) ? map : newest;
+    }
+    return newest != NULL && newest->version == world->white.map_highest && is_whole(world, newest);
+}
+
 /* --- store ------------------------------------------------------------------------------------ */
 
 static uint32_t sync_outcome(struct ord_world *world, struct ord_node *node, int *err)

@@ -25,7 +25,8 @@ static uint32_t between(struct sgn_prng *prng, uint32_t least, uint32_t most)
 static void draw_shape(struct ord_options *o, struct sgn_prng *prng)
 {
     o->nodes = between(prng, 3, ORD_NODES_MAX);
-    o->replicas = o->nodes == 5 && sgn_prng_chance(prng, 200) ? 5 : 3;
+    uint32_t odd = between(prng, 0, 9); /* Most have three replicas, as most rings do. */
+    o->replicas = odd < 2 && o->nodes == 5 ? 5 : odd == 2 ? 2 : odd == 3 && o->nodes > 3 ? 4 : 3;
     o->partitions = 8;
     o->fleet = between(prng, 0, 4);
     o->clients = between(prng, 2, ORD_CLIENTS_MAX);
@@ -68,6 +69,9 @@ void ord_options_draw(struct ord_options *o, uint64_t seed, int mutant)
     draw_faults(o, &prng);
     if (mutant != 0) {
         ord_mutant_shape(o, mutant, &prng, strongest);
+    }
+    if (o->replicas < 3) {
+        o->fault[ORD_rot] = 0; /* What one of two cannot read, no majority can. */
     }
     if (o->fault[ORD_move] > 0 && o->nodes == o->replicas && o->nodes < ORD_NODES_MAX) {
         o->nodes++; /* Somewhere to move to. */

@@ -113,6 +113,11 @@ static void strike_node(struct ord_world *world, uint32_t index)
         bool clean = !node->disk.failed && !node->disk.full;
         go_down(world, index, clean, 1 + sgn_prng_below(prng, 600000));
     }
+    if (strikes(world, ORD_wipe) && world->options.fault[ORD_rot] == 0 &&
+        ord_disk_may_be_lost(world)) {
+        ord_crash(world, index, 1 + sgn_prng_below(prng, 900000));
+        ord_disk_replace(world, index);
+    }
     if (strikes(world, ORD_disk_full)) {
         node->disk.full = true;
         ord_schedule(world, sgn_prng_below(prng, 2000000), disk_space_back)->token = index;

@@ -29,13 +29,13 @@ void ord_heard_before(struct ord_world *world,
         if (key == UINT32_MAX) {
             continue;
         }
-        const struct sgn_line *line = &sgn_engine_map(engine)->lines[ord_key_partition(world, key)];
+        const struct sgn_line *line = sgn_order_line(engine, ord_key_partition(world, key));
         uint32_t own = line->epoch;
         heard->ballot[key] = ballot;
         heard->old_epoch[key] = settled && epoch < own;
         heard->was_dirty[key] = sgn_dirty_find(engine, world->white.hashes[key]) != NULL;
-        heard->was_ready[key] = ready(engine, world->white.hashes[key]) &&
-                                sgn_line_seat(line, world->nodes[node].id) >= 0;
+        heard->was_ready[key] =
+            ready(engine, world->white.hashes[key]) && sgn_own_seat(engine, line) >= 0;
     }
 }
 

@@ -224,6 +224,18 @@ static const struct ord_mutant mutants[] = {
      FAILING,
      WANT_DROPS | WANT_SPARE,
      ORD_MIX_CONDITIONS},
+    {38,
+     "an emptied disk goes on as the member that was",
+     F(wipe) | LINKS | F(late),
+     FAILING | F(rot),
+     WANT_HOT,
+     ORD_MIX_CONDITIONS},
+    {39,
+     "the emptied disk votes in the old set too",
+     F(wipe) | LINKS | F(late) | F(long_down) | F(crash),
+     FAILING | F(rot),
+     WANT_HOT | WANT_SLOW,
+     ORD_MIX_CONDITIONS},
 };
 #define MUTANT_COUNT ((int)(sizeof(mutants) / sizeof(mutants[0])))
 
@@ -250,7 +262,8 @@ void ord_mutant_shape(struct ord_options *o,
     for (uint32_t i = 0; i < ORD_FAULT_COUNT; i++) {
         uint32_t strength = 1 + (uint32_t)sgn_prng_below(prng, strongest[i]);
         bool needed = (mutant->on >> i & 1u) != 0 && sgn_prng_chance(prng, 800);
-        bool hides = (mutant->off >> i & 1u) != 0;
+        bool hides = (mutant->off >> i & 1u) != 0 ||
+                     (i == ORD_wipe && (mutant->on & F(wipe)) == 0); /* Theirs alone. */
         o->fault[i] = hides ? 0 : needed && o->fault[i] == 0 ? strength : o->fault[i];
     }
     if ((mutant->want & WANT_FLEET) != 0 && o->fleet < 1) {

@@ -172,6 +172,7 @@ void ord_node_start(struct ord_world *world, uint32_t index)
     SGN_ASSERT(node->memory != NULL);
     struct sgn_engine_options options = {.node = node->id,
                                          .incarnation = node->incarnation,
+                                         .disk = node->disk_id,
                                          .home_generation = node->incarnation,
                                          .guest_generation = node->incarnation,
                                          .request_timeout_ms = 2000,

@@ -264,7 +264,7 @@ static bool seat_has(struct ord_world *world,
         }
     }
     return sgn_ballot_compare(&held, ballot) >= 0 || ord_white_rotten(world, node, key) ||
-           (now != NULL && now->epoch > epoch);
+           ord_disk_is_lost(world, node) || (now != NULL && now->epoch > epoch);
 }
 
 /* 3.1.7: every in_sync and catching_up seat of the epoch. */
@@ -330,7 +330,7 @@ static void said_seed(struct ord_world *world,
 {
     const struct sgn_line *line = ord_white_line(&world->white, partition, epoch);
     int own = line == NULL ? -1 : sgn_line_seat(line, world->nodes[node].id);
-    if (own < 0 || (line->seats[own].sets == SGN_SET_NEW && line->joint)) {
+    if (own < 0 || sgn_line_newcomer(line, own)) {
         return; /* What a newcomer says is no part of what the old set has to tell (6.2). */
     }
     for (uint32_t key = 0; key < world->options.keys; key++) {

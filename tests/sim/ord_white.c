@@ -180,9 +180,8 @@ static void line_tell(const struct ord_world *world,
     int used = 0;
     for (uint32_t i = 0; i < line->seat_count; i++) {
         const struct sgn_seat *seat = &line->seats[i];
-        const char *set = seat->sets == SGN_SET_OLD   ? "old "
-                          : seat->sets == SGN_SET_NEW ? "new "
-                                                      : "";
+        static const char *const names[8] = {"", "new ", "old ", "", "lost ", "lost, new ", "", ""};
+        const char *set = names[seat->sets & 7];
         used += snprintf(text + used,
                          sizeof(text) - (size_t)used,
                          " %s%s%u",
@@ -268,6 +267,9 @@ uint32_t ord_white_key_of_hash(const struct ord_world *world, const struct sgn_k
 
 uint32_t ord_white_map_held(const struct ord_world *world, uint32_t node)
 {
+    if (ord_disk_is_lost(world, node)) {
+        return UINT32_MAX; /* Who was in some epoch is gone for good. */
+    }
     const struct sim_entry *entry =
         sim_disk_find(&world->nodes[node].disk, SGN_FAMILY_META, sgn_bytes_str("map"));
     uint32_t version =

@@ -113,6 +113,7 @@ static void make_ring(struct ord_world *world)
         (void)snprintf(
             ring->members[i].address, sizeof(ring->members[i].address), "127.0.0.1:%u", 7000 + i);
         world->nodes[i].id = i + 1;
+        world->nodes[i].disk_id = sgn_prng_next(&world->prng) | 1;
     }
     size_t bytes = sgn_placement_scratch_bytes(o->partitions, o->nodes);
     void *scratch = malloc(bytes);
@@ -286,21 +287,23 @@ bool ord_run(const struct ord_options *options, uint64_t *hash, char *report, si
     course(world);
     *hash = world->hash;
     bool good = world->oracle.violation[0] == '\0';
-    (void)snprintf(report,
-                   report_cap,
-                   "%s | %.1f s virtual, %llu steps, %llu messages, %llu crashes, %llu moves, map "
-                   "%u, %llu acked, %llu refused, %llu unknown, %llu strong reads",
-                   good ? "ok" : world->oracle.violation,
-                   (double)world->now_us / 1e6,
-                   (unsigned long long)world->steps,
-                   (unsigned long long)world->messages,
-                   (unsigned long long)world->crashes,
-                   (unsigned long long)world->moves,
-                   world->white.map_highest,
-                   (unsigned long long)world->acked,
-                   (unsigned long long)world->refused,
-                   (unsigned long long)world->unknowns,
-                   (unsigned long long)world->strong_reads);
+    (void)snprintf(
+        report,
+        report_cap,
+        "%s | %.1f s virtual, %llu steps, %llu messages, %llu crashes, %llu wipes, %llu moves, map "
+        "%u, %llu acked, %llu refused, %llu unknown, %llu strong reads",
+        good ? "ok" : world->oracle.violation,
+        (double)world->now_us / 1e6,
+        (unsigned long long)world->steps,
+        (unsigned long long)world->messages,
+        (unsigned long long)world->crashes,
+        (unsigned long long)world->wipes,
+        (unsigned long long)world->moves,
+        world->white.map_highest,
+        (unsigned long long)world->acked,
+        (unsigned long long)world->refused,
+        (unsigned long long)world->unknowns,
+        (unsigned long long)world->strong_reads);
     world_end(world);
     free(world);
     return good;

@@ -3,13 +3,11 @@
 
 #include "tests/unit/map_help.h"
 
-#define A      1u
-#define B      2u
-#define C      3u
-#define D      4u
-#define E      5u
-#define NODES  9u
-#define VALUES 8u
+#define A 1u
+#define B 2u
+#define C 3u
+#define D 4u
+#define E 5u
 
 static bool group_set(uint32_t partition, const uint32_t *numbers, uint32_t count)
 {
@@ -338,131 +336,4 @@ Test(map, who_stays_in_a_shrinking_set_catches_up)
     }
     cr_assert(!sgn_map_move_begin(&map, 0, (uint32_t[]){1, 2, 3, 4, 5, 6}, 6));
     cr_assert(!map.lines[0].joint);
-}
-
-/* What a partition's nodes hold while it moves at random, against the one thing that matters: no
- * quorum of any epoch may lack a chosen record. The walk takes from the rules as much as they
- * allow: a catch-up brings only what was chosen in epochs before the one that listed the seat,
- * from any majority; who leaves wipes. */
-struct walk {
-    struct sgn_prng prng;
-    uint32_t holders[VALUES]; /* Bit n: node n. */
-    uint32_t epoch[VALUES];   /* In which each was chosen; 0: not yet. */
-    uint32_t ends;
-};
-
-static uint32_t seats_of(const struct sgn_line *line, uint32_t nodes)
-{
-    uint32_t votes = 0;
-    for (uint32_t i = 0; i < line->seat_count; i++) {
-        votes |= (nodes >> line->seats[i].node & 1) << i;
-    }
-    return votes;
-}
-
-static uint32_t nodes_of(const struct sgn_line *line, uint32_t votes)
-{
-    uint32_t nodes = 0;
-    for (uint32_t i = 0; i < line->seat_count; i++) {
-        nodes |= (votes >> i & 1) << line->seats[i].node;
-    }
-    return nodes;
-}
-
-/* A quorum that loses it without any one of its members. */
-static uint32_t quorum_draw(struct sgn_prng *prng, const struct sgn_line *line)
-{
-    uint32_t votes = sgn_line_all(line);
-    for (uint32_t i = 0; i < 3 * line->seat_count; i++) {
-        uint32_t less = votes & ~(1u << below(prng, line->seat_count));
-        votes = sgn_line_quorum(line, less) ? less : votes;
-    }
-    return votes;
-}
-
-static void walk_choose(struct walk *walk, const struct sgn_line *line)
-{
-    uint32_t value = below(&walk->prng, VALUES);
-    walk->holders[value] = nodes_of(line, quorum_draw(&walk->prng, line));
-    walk->epoch[value] = line->epoch;
-}
-
-/* 6.1, 6.2: from peers that are, in a joint epoch, a majority of the old set. */
-static void walk_catch_up(struct walk *walk,
-                          const struct sgn_line *line,
-                          const struct sgn_seat *seat)
-{
-    struct sgn_line sources = *line;
-    sources.joint = false;
-    for (uint32_t i = 0; i < sources.seat_count; i++) {
-        uint8_t sets = line->seats[i].sets;
-        sources.seats[i].sets = line->joint ? (sets & SGN_SET_OLD ? SGN_SET_NEW : 0) : sets;
-    }
-    uint32_t peers = nodes_of(line, quorum_draw(&walk->prng, &sources));
-    for (uint32_t value = 0; value < VALUES; value++) {
-        if (walk->epoch[value] < seat->since && (walk->holders[value] & peers) != 0) {
-            walk->holders[value] |= 1u << seat->node;
-        }
-    }
-}
-
-static void walk_step(struct walk *walk)
-{
-    const struct sgn_line *line = &map.lines[0];
-    uint32_t node = line->seats[below(&walk->prng, line->seat_count)].node;
-    uint32_t to[SGN_REPLICAS_MAX], count = 1 + below(&walk->prng, 5);
-    switch (below(&walk->prng, 8)) {
-    case 0:
-        for (uint32_t i = 0; i < count; i++) {
-            to[i] = 1 + below(&walk->prng, NODES);
-        }
-        (void)sgn_map_move_begin(&map, 0, to, count); /* Refused if it names a node twice. */
-        break;
-    case 1: {
-        bool ended = sgn_map_move_end(&map, 0);
-        walk->ends += ended ? 1 : 0;
-        for (uint32_t value = 0; ended && value < VALUES; value++) {
-            walk->holders[value] &= nodes_of(line, sgn_line_all(line));
-        }
-        break;
-    }
-    case 2: (void)sgn_map_seat_state(&map, 0, node, SGN_SEAT_OUT); break;
-    case 3: (void)sgn_map_seat_state(&map, 0, node, SGN_SEAT_CATCHING_UP); break;
-    case 4:
-    case 5: {
-        struct sgn_seat seat = line->seats[sgn_line_seat(line, node)];
-        if (sgn_map_seat_state(&map, 0, node, SGN_SEAT_IN_SYNC)) {
-            walk_catch_up(walk, line, &seat);
-        }
-        break;
-    }
-    default: walk_choose(walk, line); break;
-    }
-}
-
-Test(map, no_quorum_lacks_what_was_chosen)
-{
-    struct walk walk = {.prng = {11}};
-    uint32_t ends = 0;
-    for (uint32_t round = 0; round < 3000; round++) {
-        map_new(8, NODES, 1 + round % 5);
-        memset(walk.epoch, 0, sizeof(walk.epoch));
-        walk.ends = 0;
-        for (uint32_t step = 0; step < 150; step++) {
-            map.version++;
-            walk_step(&walk);
-            const struct sgn_line *line = &map.lines[0];
-            cr_assert_neq(sgn_line_in_sync(line), 0);
-            for (uint32_t value = 0; value < VALUES; value++) {
-                uint32_t lack = sgn_line_all(line) & ~seats_of(line, walk.holders[value]);
-                cr_assert(walk.epoch[value] == 0 || !sgn_line_quorum(line, lack),
-                          "round %u step %u value %u",
-                          round,
-                          step,
-                          value);
-            }
-        }
-        ends += walk.ends;
-    }
-    cr_assert_gt(ends, 3000);
 }

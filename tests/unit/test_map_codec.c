@@ -44,6 +44,8 @@ static void map_draw(struct sgn_prng *prng, uint32_t partitions)
             map.witnesses[k].incarnation += sgn_prng_chance(prng, 200) ? below(prng, 1 << 30) : 0;
         }
         (void)sgn_map_assign_groups(&map, any, NULL);
+        uint32_t replaced = ring.members[below(prng, nodes)].id;
+        (void)sgn_map_set_disk(&map, replaced, sgn_prng_next(prng), NULL, 0);
         for (uint32_t p = 0; p < partitions; p++) {
             uint32_t nodes_to[3];
             for (uint32_t k = 0; k < 3; k++) {
@@ -160,6 +162,11 @@ static void spoil_line(uint32_t what, struct sgn_line *line)
     case 9: line->seats[1].sets = SGN_SET_OLD; break; /* Though not joint. */
     case 10: line->joint = true; break;               /* Without an old set. */
     case 11: line->seats[1].caught = 1; break;
+    case 23: line->seats[1].sets = SGN_SET_NEW | SGN_SET_LOST; break;
+    case 24:
+        line->joint = true;
+        line->seats[1].sets = SGN_SET_OLD | SGN_SET_LOST;
+        break;
     case 12: line->seats[1].since = line->epoch + 1; break;
     case 13: line->group_count = 2; break;
     case 14: line->group[1] = line->group[0]; break;
@@ -188,20 +195,27 @@ static void spoil_map(uint32_t what)
     case 3: map.group_size = 0; break;
     case 4: map.group_size = 4; break;
     case 5: map.group_size = 7; break;
-    default: map.witnesses[4].address[0] = '\n'; break;
+    case 6: map.witnesses[4].address[0] = '\n'; break;
+    case 7: map.disks[1].node = 1; break;
+    case 8: map.disks[0].disk = 0; break;
+    case 9: map.disks[0].node = 0; break;
+    default: map.disks[2].node = 99; break; /* No member. */
     }
 }
 
 /* What decode must refuse though every field could be read. */
 Test(map_codec, bad_fields_are_refused)
 {
-    for (uint32_t what = 0; what <= 24 + 7; what++) {
+    for (uint32_t what = 0; what <= 26 + 11; what++) {
         map_new(8, 3, 3);
         for (uint32_t i = 0; i < 5; i++) {
             fleet_add(i + 1, 1);
         }
         for (uint32_t i = 0; i < 3; i++) {
             next_version();
+            cr_assert(i > 0 || (sgn_map_set_disk(&map, 1, 1, NULL, 0) &&
+                                sgn_map_set_disk(&map, 2, 1, NULL, 0) &&
+                                sgn_map_set_disk(&map, 3, 1, NULL, 0)));
             if (i == 0) {
                 map.group_size = 5;
             }
@@ -211,18 +225,18 @@ Test(map_codec, bad_fields_are_refused)
         cr_assert(map.lines[3].fence_count == 2 && map.lines[3].group_count == 5);
         if (what == 0) {
             cr_assert_eq(sgn_map_decode(encoded(&map, bytes), &ring, &other), SGN_OK);
-        } else if (what <= 24) {
+        } else if (what <= 26) {
             spoil_line(what - 1, &map.lines[3]);
             cr_assert_eq(sgn_map_decode(encoded(&map, bytes), &ring, &other),
                          SGN_ERR_INVALID,
                          "line %u",
                          what - 1);
         } else {
-            spoil_map(what - 25);
+            spoil_map(what - 27);
             cr_assert_eq(sgn_map_decode(encoded(&map, bytes), &ring, &other),
                          SGN_ERR_INVALID,
                          "map %u",
-                         what - 25);
+                         what - 27);
         }
     }
     map_new(8, 3, 3);
