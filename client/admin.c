@@ -141,7 +141,20 @@ int sgn_request_map_info(const struct sgn_request *request, struct sgn_map_info 
     struct sgn_map_info full = {.version = map->version,
                                 .partition_count = map->partition_count,
                                 .group_size = map->group_size,
-                                .witness_count = map->witness_count};
+                                .witness_count = map->witness_count,
+                                .member_count = map->disk_count};
+    return sgn_struct_out(info, &full, sizeof(full));
+}
+
+int sgn_request_member(const struct sgn_request *request,
+                       uint32_t index,
+                       struct sgn_member_info *info)
+{
+    const struct sgn_map *map = request->map;
+    if (map == NULL || index >= map->disk_count) {
+        return SGN_ERR_INVALID;
+    }
+    struct sgn_member_info full = {.node = map->disks[index].node, .disk = map->disks[index].disk};
     return sgn_struct_out(info, &full, sizeof(full));
 }
 
@@ -183,7 +196,8 @@ int sgn_request_partition(const struct sgn_request *request,
         full.replicas[i] = (struct sgn_replica_info){.node = seat->node,
                                                      .state = (enum sgn_replica_state)seat->state,
                                                      .is_new = (seat->sets & SGN_SET_NEW) != 0,
-                                                     .is_old = (seat->sets & SGN_SET_OLD) != 0};
+                                                     .is_old = (seat->sets & SGN_SET_OLD) != 0,
+                                                     .is_lost = (seat->sets & SGN_SET_LOST) != 0};
     }
     for (uint32_t i = 0; i < line->group_count; i++) {
         full.group[i] = line->group[i].id & ~SGN_WITNESS_BIT;

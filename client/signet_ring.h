@@ -59,7 +59,8 @@ SGN_API int sgn_request_location(const struct sgn_request *request, struct sgn_l
 /* ---- The map --------------------------------------------------------------------------------- */
 
 /* The map: each partition's epoch, replicas with their states, and witnesses, as the ring's nodes
- * have agreed on them; asked of `node`, 0: any. sgn_request_map_info, _witness, _partition. */
+ * have agreed on them; asked of `node`, 0: any. sgn_request_map_info, _member, _witness,
+ * _partition. */
 SGN_API void sgn_request_map(struct sgn_request *request, uint32_t node);
 /* Changes of the map, for operators. One that holds already is done, so each may be repeated.
  * SGN_ERR_UNKNOWN: it may come about yet; look at the map, or ask again.
@@ -83,6 +84,14 @@ struct sgn_map_info {
     uint32_t partition_count;
     uint32_t group_size; /* Wanted; a smaller fleet has groups of one. */
     uint32_t witness_count;
+    uint32_t member_count; /* Nodes listed with their disks; the others have no vote yet. */
+};
+/* A node is a member with its disk. One that comes back with another disk is listed with that one,
+ * and brought by the others what it held. */
+struct sgn_member_info {
+    size_t struct_bytes;
+    uint32_t node;
+    uint64_t disk; /* Random, made with the data directory. */
 };
 struct sgn_witness_info {
     size_t struct_bytes;
@@ -100,8 +109,9 @@ enum sgn_replica_state {
 struct sgn_replica_info {
     uint32_t node;
     enum sgn_replica_state state;
-    int is_new; /* Of the set that stays. */
-    int is_old; /* Of the set that a move leaves behind; only while it goes on. */
+    int is_new;  /* Of the set that stays. */
+    int is_old;  /* Of the set that a move leaves behind; only while it goes on. */
+    int is_lost; /* Its disk was: until it has caught up, the others alone hold the partition. */
 };
 struct sgn_partition_info {
     size_t struct_bytes;
@@ -114,6 +124,10 @@ struct sgn_partition_info {
     uint32_t group[5];                    /* Witnesses. */
 };
 SGN_API int sgn_request_map_info(const struct sgn_request *request, struct sgn_map_info *info);
+/* index < member_count, by id. */
+SGN_API int sgn_request_member(const struct sgn_request *request,
+                               uint32_t index,
+                               struct sgn_member_info *info);
 /* index < witness_count, in the order they came. */
 SGN_API int sgn_request_witness(const struct sgn_request *request,
                                 uint32_t index,

@@ -197,6 +197,8 @@ static void write_fleet(struct evbuffer *out, const struct sgn_driver *driver)
     sgn_prom_gauge(
         out, "partitions_without_group", v.without_group, "Partitions that list no witnesses.");
     sgn_prom_gauge(out, "partitions_joint", v.joint, "Partitions between two sets of replicas.");
+    sgn_prom_gauge(out, "partitions_lost", v.lost, "Partitions mended after a disk was lost.");
+    sgn_prom_gauge(out, "is_member", v.is_member, "1 when the ring lists this node with its disk.");
     sgn_prom_gauge(
         out, "partitions_fenced", v.fenced, "Partitions whose ordered writes wait for a fence.");
     sgn_prom_head(out, "seats", "gauge", "Replicas of all partitions, by standing.");

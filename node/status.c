@@ -104,6 +104,11 @@ static void judge_ring(const struct sgn_driver *driver,
                        sizeof(verdict->reason),
                        "this node takes no writes: %.180s",
                        store->state_text);
+    } else if (!fleet.is_member) {
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "the ring does not list this node with the disk it has: it takes no part in "
+                       "ordered buckets before a majority of the nodes has listed it");
     } else if (fleet.fenced > 0) {
         char waits[160];
         sgn_fence_waits_text(&fleet, waits, sizeof(waits));
@@ -121,6 +126,13 @@ static void judge_ring(const struct sgn_driver *driver,
                        dead_text,
                        count,
                        driver->ring.partition_count);
+    } else if (fleet.lost > 0) {
+        (void)snprintf(verdict->reason,
+                       sizeof(verdict->reason),
+                       "%u of %u partitions are being mended after a disk was lost: lose no other "
+                       "before they are",
+                       fleet.lost,
+                       fleet.partitions);
     } else if (counts.hints_held > 0) {
         (void)snprintf(verdict->reason,
                        sizeof(verdict->reason),

@@ -136,11 +136,14 @@ void sgn_status_fleet(struct evbuffer *out, const struct sgn_driver *driver)
                               view.out);
     sgn_fence_waits_text(&view, why, sizeof(why));
     (void)evbuffer_add_printf(out,
-                              ",\"partition_counts\":{\"joint\":%u,\"fenced\":%u,"
-                              "\"without_group\":%u},\"fences_wait_for\":",
+                              ",\"partition_counts\":{\"joint\":%u,\"lost\":%u,"
+                              "\"fenced\":%u,\"without_group\":%u},\"is_member\":%s,"
+                              "\"fences_wait_for\":",
                               view.joint,
+                              view.lost,
                               view.fenced,
-                              view.without_group);
+                              view.without_group,
+                              view.is_member ? "true" : "false");
     sgn_status_string(out, why);
     (void)evbuffer_add_printf(out,
                               ",\"catch_up\":{\"partitions\":%u,\"done\":%u,\"at_work\":%u}",

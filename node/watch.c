@@ -78,6 +78,18 @@ static void tell_member(
     }
 }
 
+static void tell_disk(uint32_t node, uint64_t before, uint64_t disk)
+{
+    if (before != 0 && disk != before) {
+        SGN_LOG(SGN_LOG_WARN,
+                "node has another disk",
+                "it has forgotten what it held and is brought that by the others; until it is back "
+                "in sync no other disk of its partitions may be lost",
+                "who=%u",
+                node);
+    }
+}
+
 static struct sgn_watch_witness *witness_find(struct sgn_watch *watch, uint32_t id)
 {
     for (uint32_t i = 0; i < watch->witness_count; i++) {
@@ -184,6 +196,9 @@ void sgn_watch_map(struct sgn_watch *watch,
     standing_of(map, ring, &now);
     witnesses_follow(watch, map);
     for (uint32_t i = 0; i < ring->member_count; i++) {
+        uint64_t disk = sgn_map_disk(map, ring->members[i].id);
+        tell_disk(ring->members[i].id, watch->disks[i], disk);
+        watch->disks[i] = disk;
         tell_member(ring->members[i].id,
                     watch->out[i],
                     now.out[i],

@@ -21,6 +21,7 @@ struct sgn_watch {
     uint32_t witness_count;
     struct sgn_watch_witness witnesses[SGN_WITNESSES_MAX];
     uint32_t catching_up[SGN_NODES_MAX], out[SGN_NODES_MAX]; /* Partitions, by member. */
+    uint64_t disks[SGN_NODES_MAX];                           /* By member; 0: not listed. */
     uint32_t without_group, fenced;
     uint32_t fenced_seconds;
     bool begun;

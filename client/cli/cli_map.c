@@ -16,7 +16,7 @@ static const char *state_word(const struct sgn_replica_info *replica)
 
 /* Sums over all partitions. */
 struct census {
-    uint32_t moving, fenced, catching_up, out, without_group, small_group;
+    uint32_t moving, lost, fenced, catching_up, out, without_group, small_group;
 };
 
 static void count_partition(struct census *census,
@@ -25,11 +25,14 @@ static void count_partition(struct census *census,
 {
     bool catches_up = false;
     bool is_out = false;
+    bool is_lost = false;
     for (uint32_t i = 0; i < line->replica_count; i++) {
         catches_up |= line->replicas[i].state == SGN_REPLICA_CATCHING_UP;
         is_out |= line->replicas[i].state == SGN_REPLICA_OUT;
+        is_lost |= line->replicas[i].is_lost != 0;
     }
     census->moving += line->is_moving != 0;
+    census->lost += is_lost;
     census->fenced += line->fence_count > 0;
     census->catching_up += catches_up;
     census->out += is_out;
@@ -46,12 +49,13 @@ static void partition_json(uint32_t p, const struct sgn_partition_info *line)
                  line->fence_count);
     for (uint32_t i = 0; i < line->replica_count; i++) {
         const struct sgn_replica_info *replica = &line->replicas[i];
-        (void)printf("%s{\"node\":%u,\"state\":\"%s\",\"new\":%s,\"old\":%s}",
+        (void)printf("%s{\"node\":%u,\"state\":\"%s\",\"new\":%s,\"old\":%s,\"lost\":%s}",
                      i > 0 ? "," : "",
                      replica->node,
                      state_word(replica),
                      replica->is_new ? "true" : "false",
-                     replica->is_old ? "true" : "false");
+                     replica->is_old ? "true" : "false",
+                     replica->is_lost ? "true" : "false");
     }
     (void)fputs("],\"witnesses\":[", stdout);
     for (uint32_t i = 0; i < line->group_count; i++) {
@@ -70,7 +74,11 @@ static void partition_text(uint32_t p, const struct sgn_partition_info *line)
             (void)printf("(%s)", state_word(replica));
         }
         if (line->is_moving) {
-            (void)fputs(!replica->is_old ? "+" : !replica->is_new ? "-" : "", stdout);
+            (void)fputs(replica->is_lost   ? "!"
+                        : !replica->is_old ? "+"
+                        : !replica->is_new ? "-"
+                                           : "",
+                        stdout);
         }
     }
     (void)fputs("  witnesses", stdout);
@@ -118,10 +126,11 @@ static void print_census(const struct cli *cli,
     (void)printf(cli->format == CLI_JSON
                      ? "{\"schema\":1,\"map_version\":%u,\"partitions\":%u,\"group_size\":%u,"
                        "\"witnesses\":%u,\"without_group\":%u,\"small_group\":%u,\"moving\":%u,"
-                       "\"catching_up\":%u,\"out\":%u,\"fenced\":%u}\n"
+                       "\"lost\":%u,\"catching_up\":%u,\"out\":%u,\"fenced\":%u}\n"
                      : "map version %u: %u partitions, groups of %u wanted, %u witnesses\n"
                        "partitions: %u without a group, %u with a smaller one, %u moving, "
-                       "%u with a replica catching up, %u with one out, %u with fences\n",
+                       "%u mending a lost disk, %u with a replica catching up, %u with one out, %u "
+                       "with fences\n",
                  map->version,
                  map->partition_count,
                  map->group_size,
@@ -129,6 +138,7 @@ static void print_census(const struct cli *cli,
                  census->without_group,
                  census->small_group,
                  census->moving,
+                 census->lost,
                  census->catching_up,
                  census->out,
                  census->fenced);
