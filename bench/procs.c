@@ -161,20 +161,26 @@ bool sgn_procs_open(struct sgn_procs *procs,
     return true;
 }
 
+static void data_of(const struct sgn_procs *procs, uint32_t number, char *out)
+{
+    path_of(procs, number, procs->own_disks ? "disk" : "data", out);
+    size_t used = strlen(out);
+    (void)snprintf(out + used, PATH_BYTES - used, "%s", procs->own_disks ? "/data" : "");
+}
+
 static void write_config(const struct sgn_procs *procs, uint32_t number, FILE *file)
 {
+    char data[PATH_BYTES];
+    data_of(procs, number, data);
     (void)fprintf(file,
-                  "[node]\nid = %u\nlisten = 127.0.0.1:%u\ndata = %s/%s-%u%s\n"
+                  "[node]\nid = %u\nlisten = 127.0.0.1:%u\ndata = %s\n"
                   "ready_file = %s/ready-%u\n\n[ring]\nname = verify\npartitions = 16\n"
                   "replicas = %u\n\n[store]\nblock_cache = 8M\ndisk_reserve = 16M\n\n"
                   /* Soon enough that what a short run deletes is dropped in it (3.7). */
                   "[timing]\ntombstone = 2s\n",
                   number,
                   procs->procs[number].port,
-                  procs->dir,
-                  procs->own_disks ? "disk" : "data",
-                  number,
-                  procs->own_disks ? "/data" : "",
+                  data,
                   procs->dir,
                   number,
                   procs->node_count < 3 ? procs->node_count : 3);
@@ -356,8 +362,6 @@ void sgn_procs_free_disk(struct sgn_procs *procs, uint32_t number)
     procs->procs[number].disk_full = false;
 }
 
-/* ---- The end ---- */
-
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw)
 {
     (void)stat;
@@ -366,6 +370,21 @@ static int remove_one(const char *path, const struct stat *stat, int type, struc
     (void)remove(path);
     return 0;
 }
+
+bool sgn_procs_wipe(struct sgn_procs *procs, uint32_t number, struct sgn_why *why)
+{
+    char data[PATH_BYTES];
+    SGN_ASSERT(is_node(procs, number) && procs->procs[number].pid == 0);
+    data_of(procs, number, data);
+    (void)nftw(data, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (access(data, F_OK) == 0) {
+        sgn_why_set(why, "%s cannot be removed", data);
+        return false;
+    }
+    return true;
+}
+
+/* ---- The end ---- */
 
 void sgn_procs_close(struct sgn_procs *procs, bool remove)
 {

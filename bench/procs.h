@@ -59,6 +59,9 @@ bool sgn_procs_ready(struct sgn_procs *procs, uint32_t number, struct sgn_why *w
 /* kill -9; it is gone when this returns. */
 void sgn_procs_kill(struct sgn_procs *procs, uint32_t number);
 void sgn_procs_pause(struct sgn_procs *procs, uint32_t number, bool pause);
+/* Of a node that does not run: removes all that it has stored. */
+bool sgn_procs_wipe(struct sgn_procs *procs, uint32_t number, struct sgn_why *why)
+    __attribute__((warn_unused_result));
 /* With own_disks: leaves `left_kib` free on the node's disk, or frees it again. */
 void sgn_procs_fill_disk(struct sgn_procs *procs, uint32_t number, uint32_t left_kib);
 void sgn_procs_free_disk(struct sgn_procs *procs, uint32_t number);

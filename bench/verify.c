@@ -21,10 +21,10 @@ static const char help[] =
     "  kv-bench verify --check FILE\n"
     "\n"
     "LIST is names with commas between, or all, or none: kill, pause, cut, oneway, delay, loss,\n"
-    "duplicate, reorder, diskfull (needs the right to mount a tmpfs), witness. The processes run\n"
-    "on 127.0.0.1, talk by way of a relay and end with kv-bench. --dir keeps what they leave;\n"
-    "without it a folder in /tmp is used and, if all is well, removed. docs/history.md describes\n"
-    "the history.\n"
+    "duplicate, reorder, diskfull (needs the right to mount a tmpfs), witness, wipe (a node\n"
+    "comes back with an empty disk). The processes run on 127.0.0.1, talk by way of a relay and\n"
+    "end with kv-bench. --dir keeps what they leave; without it a folder in /tmp is used and,\n"
+    "if all is well, removed. docs/history.md describes the history.\n"
     "Exit status: 0 no violation, 1 violation, or a process that died of itself, or a key that\n"
     "cannot be read once all is healed, 2 wrong use or not a history, 3 the judge gave up.\n";
 
@@ -101,11 +101,6 @@ static bool set_faults(uint32_t *faults, const char *text)
         size_t bytes = strcspn(text, ",");
         int fault = find_word(words, text, bytes);
         if (fault < 0) {
-            if (bytes == 4 && memcmp(text, "wipe", 4) == 0) {
-                (void)fputs("kv-bench: there is no wipe: a disk that lost acknowledged data is a "
-                            "new node id, and this ring's members are fixed\n",
-                            stderr);
-            }
             return false;
         }
         *faults |= UINT32_C(1) << fault;
@@ -271,6 +266,11 @@ static int run(struct sgn_verify *verify)
         }
         if (o->witnesses == 0) {
             o->faults &= ~(UINT32_C(1) << SGN_FAULT_WITNESS);
+        }
+        if ((o->faults >> SGN_FAULT_WIPE & 1) != 0 &&
+            (o->nodes < 3 || o->kind != SGN_BUCKET_ORDERED)) {
+            (void)puts("wipe is left out: it needs an ordered bucket and three nodes");
+            o->faults &= ~(UINT32_C(1) << SGN_FAULT_WIPE);
         }
         (void)printf("%u nodes, %u witnesses, %u workers on %u keys for %u s, seed %" PRIu64
                      ", in %s\n",

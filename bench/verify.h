@@ -12,8 +12,8 @@
  *   reorder    frames overtake each other
  *   diskfull   a node's disk, a small tmpfs, is full or at its reserve (needs the right to mount)
  *   witness    kill -9 of a witness, now and then of all, and a start later: it forgets everything
- * There is no `wipe`: a disk that lost acknowledged data is a new node id (protocol.md 2), and the
- * members of this ring are fixed. */
+ *   wipe       kill -9 of a node, and a start with an empty disk; the next one when the ring has
+ *              mended it, for no promise covers two at once */
 #ifndef SGN_BENCH_VERIFY_H
 #define SGN_BENCH_VERIFY_H
 
@@ -36,6 +36,7 @@ enum sgn_fault {
     SGN_FAULT_REORDER,
     SGN_FAULT_DISKFULL,
     SGN_FAULT_WITNESS,
+    SGN_FAULT_WIPE,
     SGN_FAULT_COUNT
 };
 
@@ -109,6 +110,28 @@ bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
 /* Makes faults until `until_ns`, then heals everything and waits until every process is ready.
  * False: a process died that nobody killed, or one cannot be started. */
 bool sgn_verify_faults(struct sgn_verify *verify, uint64_t until_ns, struct sgn_why *why)
+    __attribute__((warn_unused_result));
+
+/* ---- verify_mend.c ---- */
+
+/* The one disk that was emptied last. */
+struct sgn_verify_mend {
+    struct sgn_client *client;
+    struct sgn_request *request;
+    uint32_t nodes;
+    uint32_t node; /* 0: none yet. */
+    uint64_t disk; /* With which the map listed it. */
+};
+bool sgn_verify_mend_open(struct sgn_verify_mend *mend,
+                          const struct sgn_verify *verify,
+                          struct sgn_why *why) __attribute__((warn_unused_result));
+void sgn_verify_mend_close(struct sgn_verify_mend *mend);
+/* Whether the ring, by some node's word, has made up for it, so that another may be emptied. */
+bool sgn_verify_mended(struct sgn_verify_mend *mend);
+/* It is this node's that is emptied now; right after sgn_verify_mended. */
+void sgn_verify_mend_lost(struct sgn_verify_mend *mend, uint32_t node);
+/* Once all is healed. False: it has not, after half a minute. */
+bool sgn_verify_mend_wait(struct sgn_verify_mend *mend, struct sgn_why *why)
     __attribute__((warn_unused_result));
 
 /* ---- verify.c ---- */

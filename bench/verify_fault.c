@@ -20,7 +20,8 @@ static const char *const names[] = {"kill",
                                     "duplicate",
                                     "reorder",
                                     "diskfull",
-                                    "witness"};
+                                    "witness",
+                                    "wipe"};
 _Static_assert(sizeof(names) / sizeof(names[0]) == SGN_FAULT_COUNT, "each has a name");
 
 const char *sgn_fault_name(uint32_t fault)
@@ -40,6 +41,7 @@ struct active {
 
 struct nemesis {
     struct sgn_verify *verify;
+    struct sgn_verify_mend mend;
     struct sgn_prng prng;
     struct active active[ACTIVE_MAX];
     uint64_t next_ns;
@@ -85,6 +87,7 @@ static bool applies(const struct active *active, uint32_t from, uint32_t to)
     case SGN_FAULT_PAUSE:
     case SGN_FAULT_DISKFULL:
     case SGN_FAULT_WITNESS:
+    case SGN_FAULT_WIPE:
     case SGN_FAULT_COUNT: break;
     }
     return false;
@@ -161,6 +164,7 @@ static void choose_net(struct nemesis *nemesis, struct active *active)
     case SGN_FAULT_PAUSE:
     case SGN_FAULT_DISKFULL:
     case SGN_FAULT_WITNESS:
+    case SGN_FAULT_WIPE:
     case SGN_FAULT_COUNT: break;
     }
 }
@@ -184,6 +188,11 @@ static bool choose_victims(struct nemesis *nemesis, struct active *active)
         node = pick_node(nemesis);
         active->victims = all ? (UINT32_C(2) << procs->node_count) - 2 : UINT32_C(1) << node;
         return node != 0;
+    case SGN_FAULT_WIPE:
+        if (!sgn_verify_mended(&nemesis->mend)) {
+            return false;
+        }
+        /* fall through */
     case SGN_FAULT_PAUSE:
     case SGN_FAULT_CUT:
     case SGN_FAULT_ONEWAY:
@@ -200,11 +209,12 @@ static bool choose_victims(struct nemesis *nemesis, struct active *active)
     return true;
 }
 
-static void hit(struct nemesis *nemesis, const struct active *active)
+static bool hit(struct nemesis *nemesis, const struct active *active, struct sgn_why *why)
 {
     struct sgn_procs *procs = &nemesis->verify->procs;
     uint32_t left_kib = sgn_prng_chance(&nemesis->prng, 500) ? 0 : 12 * 1024; /* In the reserve. */
-    for (uint32_t i = 1; i < ends(nemesis); i++) {
+    bool good = true;
+    for (uint32_t i = 1; good && i < ends(nemesis); i++) {
         if ((active->victims >> i & 1) == 0) {
             continue;
         }
@@ -214,11 +224,19 @@ static void hit(struct nemesis *nemesis, const struct active *active)
             sgn_procs_pause(procs, i, true);
         } else if (active->fault == SGN_FAULT_DISKFULL) {
             sgn_procs_fill_disk(procs, i, left_kib);
+        } else if (active->fault == SGN_FAULT_WIPE) {
+            sgn_verify_mend_lost(&nemesis->mend, i);
+            sgn_procs_kill(procs, i);
+            good = sgn_procs_wipe(procs, i, why);
         }
     }
+    return good;
 }
 
-static void begin(struct nemesis *nemesis, struct active *active, uint64_t now_ns)
+static bool begin(struct nemesis *nemesis,
+                  struct active *active,
+                  uint64_t now_ns,
+                  struct sgn_why *why)
 {
     const struct sgn_verify_options *options = &nemesis->verify->options;
     *active = (struct active){0};
@@ -226,15 +244,16 @@ static void begin(struct nemesis *nemesis, struct active *active, uint64_t now_n
         active->fault = (enum sgn_fault)sgn_prng_below(&nemesis->prng, SGN_FAULT_COUNT);
     } while ((options->faults >> active->fault & 1) == 0);
     if (!choose_victims(nemesis, active)) {
-        return;
+        return true;
     }
     choose_net(nemesis, active);
     /* Mostly short; now and then long enough for every time-out there is. */
     uint64_t most_ms = sgn_prng_chance(&nemesis->prng, 200) ? 6000 : 1500;
     active->until_ns = now_ns + between(nemesis, 100, most_ms) * MS;
     nemesis->verify->injected[active->fault]++;
-    hit(nemesis, active);
+    bool good = hit(nemesis, active, why);
     apply_rules(nemesis);
+    return good;
 }
 
 static bool end(struct nemesis *nemesis, struct active *active, struct sgn_why *why)
@@ -286,7 +305,7 @@ static bool step(struct nemesis *nemesis, uint64_t now_ns, struct sgn_why *why)
     }
     if (good && idle != NULL && now_ns >= nemesis->next_ns &&
         nemesis->verify->options.faults != 0) {
-        begin(nemesis, idle, now_ns);
+        good = begin(nemesis, idle, now_ns, why);
         nemesis->next_ns = now_ns + between(nemesis, 50, 1500) * MS;
     }
     return good;
@@ -296,7 +315,7 @@ bool sgn_verify_faults(struct sgn_verify *verify, uint64_t until_ns, struct sgn_
 {
     struct nemesis nemesis = {.verify = verify, .prng.state = verify->options.seed + 1};
     nemesis.next_ns = sgn_bench_now_ns() + 500 * MS; /* A moment of peace to begin with. */
-    bool good = true;
+    bool good = sgn_verify_mend_open(&nemesis.mend, verify, why);
     for (uint64_t now_ns = sgn_bench_now_ns(); good && now_ns < until_ns;
          now_ns = sgn_bench_now_ns()) {
         good = step(&nemesis, now_ns, why);
@@ -311,5 +330,7 @@ bool sgn_verify_faults(struct sgn_verify *verify, uint64_t until_ns, struct sgn_
     for (uint32_t i = 1; good && i < ends(&nemesis); i++) {
         good = sgn_procs_ready(&verify->procs, i, why);
     }
+    good = good && sgn_verify_mend_wait(&nemesis.mend, why);
+    sgn_verify_mend_close(&nemesis.mend);
     return good;
 }

@@ -42,8 +42,6 @@ says 'malformed: key k: the same value is written twice'
 status 2 --check "$work/broken"
 says 'broken:4: not JSON'
 status 2 --check "$work/none"
-status 2 --faults wipe
-says 'new node id'
 status 2 --faults kill,flood
 status 2 --duration 0
 
