@@ -112,7 +112,11 @@ void sgn_member_heartbeat(struct sgn_engine *engine, const struct sgn_event *eve
     peer->heard_ms = engine->now_ms;
     peer->incarnation = (uint32_t)msg->b;
     peer->hears_us = msg->a == engine->options.incarnation;
-    peer->disk = sgn_get_uint(msg->id.bytes, 8);
+    uint64_t disk = sgn_get_uint(msg->id.bytes, 8);
+    if (news || disk != peer->disk) {
+        peer->up_since_ms = 0; /* Whoever was steady, it was another one. */
+    }
+    peer->disk = disk;
     peer->map_version = msg->n;
     sgn_known_version(engine, event->node, peer->incarnation, msg->n);
     peer->buckets_digest = msg->c;

@@ -22,6 +22,21 @@ bool sgn_disk_listed(const struct sgn_engine *engine, const struct sgn_map *map)
     return disk == engine->options.disk || (SGN_MUTANT(38) && disk != 0);
 }
 
+/* What was heard of a member before it was listed with another disk may be of the one that is gone:
+ * were that one listed again, nobody would wait for the one who serves. It is heard anew. */
+void sgn_disk_adopting(struct sgn_engine *engine, const struct sgn_map *next)
+{
+    for (uint32_t i = 0; i < engine->ring->member_count; i++) {
+        struct sgn_peer *peer = &engine->peers[i];
+        uint32_t node = engine->ring->members[i].id;
+        uint64_t disk = sgn_map_disk(next, node);
+        if (disk != sgn_map_disk(&engine->order.map, node) && disk != peer->disk) {
+            peer->disk = 0;
+            peer->up_since_ms = 0;
+        }
+    }
+}
+
 void sgn_disk_adopted(struct sgn_engine *engine)
 {
     engine->order.is_member = sgn_disk_listed(engine, &engine->order.map);

@@ -37,8 +37,8 @@ static void member_watch(struct sgn_engine *engine, uint32_t index)
         peer->up_since_ms = 0;
     }
     /* The member: one whose disk is not the listed one is down, however alive the node is. */
-    if (sgn_member_alive(engine, engine->ring->members[index].id)) {
-        *down_since_ms = 0;
+    if (sgn_member_alive(engine, engine->ring->members[index].id) || index == engine->self) {
+        *down_since_ms = 0; /* Whether this node is a member the others tell. */
     } else if (*down_since_ms == 0) {
         *down_since_ms = now_ms;
     }
@@ -118,7 +118,8 @@ static bool seat_wish(const struct sgn_engine *engine,
     }
     if (seat->state == SGN_SEAT_OUT) {
         *state = SGN_SEAT_CATCHING_UP;
-        return seat->sets != SGN_SET_LOST && sgn_keeper_is_steady(engine, (uint32_t)index);
+        return seat->sets != SGN_SET_LOST && sgn_member_alive(engine, seat->node) &&
+               sgn_keeper_is_steady(engine, (uint32_t)index);
     }
     bool catching = seat->state == SGN_SEAT_CATCHING_UP;
     if (catching && seat->node == engine->options.node && is_caught_up(engine, partition)) {
@@ -155,7 +156,9 @@ static uint32_t seats_change(struct sgn_engine *engine, struct sgn_map *next)
         for (uint32_t i = 0; i < map->lines[p].seat_count; i++) {
             const struct sgn_seat *seat = &map->lines[p].seats[i];
             enum sgn_seat_state state;
-            if (seat_wish(engine, p, seat, &state) &&
+            /* One that comes with another disk has its state by that. */
+            bool same = sgn_map_disk(next, seat->node) == sgn_map_disk(map, seat->node);
+            if (same && seat_wish(engine, p, seat, &state) &&
                 sgn_map_seat_state(next, p, seat->node, state)) {
                 changes++;
             }

@@ -125,6 +125,7 @@ static void offers_tick(struct sgn_engine *engine)
 static void adopt_scratch(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
+    sgn_disk_adopting(engine, &order->work.scratch);
     sgn_map_copy(&order->map, &order->work.scratch);
     sgn_disk_adopted(engine);
     known_forget(engine);

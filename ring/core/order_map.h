@@ -28,6 +28,8 @@ void sgn_map_adopt(struct sgn_engine *engine, struct sgn_buf *map);
 struct sgn_buf *sgn_map_to_buf(struct sgn_engine *engine, const struct sgn_map *map);
 
 /* order_disk.c: who is a member (2). */
+/* A map is about to be adopted. */
+void sgn_disk_adopting(struct sgn_engine *engine, const struct sgn_map *next);
 /* The map was adopted or restored: is this node one? */
 void sgn_disk_adopted(struct sgn_engine *engine);
 /* Whether the map lists this node with the disk that it has. */

@@ -9,24 +9,24 @@ static const struct sgn_map *map_of(uint32_t node)
     return sgn_engine_map(ring.nodes[node - 1].engine);
 }
 
-/* Three nodes with disks, which have not met: all are down, and know the bucket. */
-static void three_nodes(void)
+/* Nodes with disks, which have not met: all are down, and know the bucket. */
+static void strangers(uint32_t nodes)
 {
-    order_ring(3, 3);
-    for (uint32_t node = 1; node <= 3; node++) {
+    order_ring(nodes, 3);
+    for (uint32_t node = 1; node <= nodes; node++) {
         mini_down(&ring, node);
         ring.nodes[node - 1].disk = 10 * node;
     }
 }
 
-static void begin(void)
+static void begin(uint32_t nodes)
 {
-    three_nodes();
-    for (uint32_t node = 1; node <= 3; node++) {
+    strangers(nodes);
+    for (uint32_t node = 1; node <= nodes; node++) {
         mini_up(&ring, node);
     }
     mini_pass(&ring, 3000);
-    for (uint32_t node = 1; node <= 3; node++) {
+    for (uint32_t node = 1; node <= nodes; node++) {
         cr_assert_eq(sgn_map_disk(map_of(1), node), 10 * node);
         cr_assert_eq(map_of(node)->version, map_of(1)->version);
     }
@@ -54,7 +54,7 @@ static void wait_whole(void)
 
 Test(order_disk, a_ring_begins_when_a_majority_has_met)
 {
-    three_nodes();
+    strangers(3);
     mini_up(&ring, 1);
     uint32_t replies = ring.reply.count;
     mini_request(&ring, 1, order_msg(1, SGN_MSG_PUT, "k", "v"));
@@ -85,7 +85,7 @@ Test(order_disk, a_ring_begins_when_a_majority_has_met)
  * knows of nothing. */
 Test(order_disk, an_emptied_disk_has_no_vote)
 {
-    begin();
+    begin(3);
     mini_down(&ring, 3);
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
     mini_down(&ring, 1);
@@ -126,7 +126,7 @@ Test(order_disk, an_emptied_disk_has_no_vote)
 /* Until it is listed it passes on what it is asked. */
 Test(order_disk, an_emptied_node_answers_by_the_others)
 {
-    begin();
+    begin(3);
     order_fleet();
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
     for (uint32_t node = 1; node <= 3; node++) {
@@ -160,7 +160,7 @@ Test(order_disk, a_disk_that_was_mislaid)
 {
     static struct mini_entry kept[MINI_ENTRIES_MAX];
     struct mini_node *two = &ring.nodes[1];
-    begin();
+    begin(3);
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
     mini_pass(&ring, 2000);
     mini_down(&ring, 1);
@@ -197,10 +197,36 @@ Test(order_disk, a_disk_that_was_mislaid)
     mini_clear(&ring);
 }
 
+/* One that cannot be listed for the sake of a partition is down for the others: out, once. */
+Test(order_disk, a_ring_rests_beside_one_that_is_not_listed)
+{
+    begin(4);
+    for (char key[2] = "a"; key[0] <= 'p'; key[0]++) {
+        cr_assert_eq(order_put(3, key, "v"), SGN_OK);
+    }
+    mini_pass(&ring, 2000);
+    for (uint32_t node = 1; node <= 2; node++) {
+        mini_down(&ring, node);
+        mini_wipe(&ring, node, 10 * node + 1);
+        ring.nodes[node - 1].scan_err = SGN_ERR_IO; /* It cannot catch up. */
+        mini_up(&ring, node);
+        mini_pass(&ring, 3000);
+    }
+    cr_assert(sgn_map_disk(map_of(3), 1) == 11 && sgn_map_disk(map_of(3), 2) == 20);
+    mini_pass(&ring, 10000);
+    uint32_t version = map_of(3)->version;
+    mini_pass(&ring, 10000);
+    cr_assert_eq(map_of(3)->version, version);
+    for (uint32_t node = 1; node <= 2; node++) {
+        ring.nodes[node - 1].scan_err = SGN_OK;
+    }
+    mini_clear(&ring);
+}
+
 /* More than a majority remembers nothing: refused for ever, never "not found". */
 Test(order_disk, two_emptied_disks_of_three)
 {
-    begin();
+    begin(3);
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
     mini_pass(&ring, 2000);
     for (uint32_t node = 1; node <= 2; node++) {
