@@ -77,6 +77,7 @@ struct sgn_verify {
     uint64_t begin_ns;
     _Atomic uint64_t value_next;
     _Atomic bool stop;
+    _Atomic uint64_t repeat_from_ns, repeat_until_ns; /* When frames came twice last. */
     uint64_t injected[SGN_FAULT_COUNT];
     uint64_t errors[SGN_VERIFY_ERRORS_MAX]; /* By -err: how often operations ended so. */
     uint64_t paths[SGN_VERIFY_PATHS];

@@ -233,6 +233,18 @@ static bool hit(struct nemesis *nemesis, const struct active *active, struct sgn
     return good;
 }
 
+/* One more time in which frames come twice; what goes on already is prolonged. */
+static void repeats(struct sgn_verify *verify, uint64_t from_ns, uint64_t until_ns)
+{
+    uint64_t last_ns = atomic_load(&verify->repeat_until_ns);
+    if (last_ns < from_ns) {
+        atomic_store(&verify->repeat_from_ns, from_ns);
+    }
+    if (last_ns < until_ns) {
+        atomic_store(&verify->repeat_until_ns, until_ns);
+    }
+}
+
 static bool begin(struct nemesis *nemesis,
                   struct active *active,
                   uint64_t now_ns,
@@ -251,6 +263,9 @@ static bool begin(struct nemesis *nemesis,
     uint64_t most_ms = sgn_prng_chance(&nemesis->prng, 200) ? 6000 : 1500;
     active->until_ns = now_ns + between(nemesis, 100, most_ms) * MS;
     nemesis->verify->injected[active->fault]++;
+    if (active->fault == SGN_FAULT_DUPLICATE) {
+        repeats(nemesis->verify, now_ns, active->until_ns);
+    }
     bool good = hit(nemesis, active, why);
     apply_rules(nemesis);
     return good;

@@ -214,6 +214,16 @@ static int resolve(struct worker *worker, int err)
     return err;
 }
 
+/* A request that was refused without effect may have come twice, the second time when it could be
+ * served. No connection repeats what it carries; the relay does, to try retries. That a request is
+ * void (3.5) holds all the same. */
+static bool was_repeated(const struct worker *worker, const struct sgn_operation *op)
+{
+    const struct sgn_verify *verify = worker->verify;
+    return op->invoke_ns <= atomic_load(&verify->repeat_until_ns) &&
+           op->return_ns >= atomic_load(&verify->repeat_from_ns);
+}
+
 /* Runs the write that stands in the request, and writes it down. */
 static void finish_write(struct worker *worker, struct sgn_operation *op, struct memory *memory)
 {
@@ -232,6 +242,9 @@ static void finish_write(struct worker *worker, struct sgn_operation *op, struct
     }
     op->return_ns = sgn_bench_now_ns();
     op->outcome = outcome_of(err);
+    if (op->outcome == SGN_HISTORY_FAIL && err != SGN_ERR_VOID && was_repeated(worker, op)) {
+        op->outcome = SGN_HISTORY_UNKNOWN;
+    }
     memory->knows = KNOWS_NOTHING;
     if (op->outcome == SGN_HISTORY_OK) {
         bool version = sgn_request_key_version(worker->request, &memory->version) == SGN_OK;

@@ -255,7 +255,8 @@ static bool seats_valid(const struct sgn_line *line)
         }
     }
     return in_new >= 1 && in_new <= SGN_REPLICAS_MAX && in_old <= SGN_REPLICAS_MAX &&
-           (in_old > 0) == line->joint && sgn_line_in_sync(line) != 0;
+           (in_old > 0) == line->joint && sgn_line_in_sync(line) != 0 &&
+           (!line->joint || sgn_line_old_quorum(line, sgn_line_all(line)));
 }
 
 static bool take_fence(struct sgn_cursor *cursor,

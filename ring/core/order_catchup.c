@@ -43,13 +43,13 @@ static void catchup_end(struct sgn_engine *engine, struct sgn_op *op)
 
 /* 6.1: the seats read and this one, whose disk is intact, form a quorum. 6.2: of a joint epoch a
  * majority of the old set, newcomers not counted. */
-static bool catchup_enough(const struct sgn_line *line, uint32_t own, uint32_t done)
+static bool catchup_enough(const struct sgn_line *line, int own, uint32_t done)
 {
+    uint32_t seats = own < 0 ? done : done | 1u << own;
     if (SGN_MUTANT(16) && done != 0) {
         return true;
     }
-    return line->joint ? sgn_line_old_quorum(line, done | 1u << own)
-                       : sgn_line_quorum(line, done | 1u << own);
+    return line->joint ? sgn_line_old_quorum(line, seats) : sgn_line_quorum(line, seats);
 }
 
 /* The next seat to read: in_sync ones first. False: none that is alive. */
@@ -98,7 +98,7 @@ static void catchup_choose(struct sgn_engine *engine, struct sgn_op *op)
     sgn_catchup_clear(engine, op);
     catchup->page_at = catchup->ours_at = 0;
     catchup->broken = catchup->end = catchup->own_end = false;
-    if (catchup_enough(line, (uint32_t)sgn_own_seat(engine, line), catchup->done)) {
+    if (catchup_enough(line, sgn_own_seat(engine, line), catchup->done)) {
         catchup->phase = SGN_CATCHUP_RESOLVE;
         catchup->below = engine->order.sequence;
         catchup->retry_ms = engine->now_ms;

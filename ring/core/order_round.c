@@ -200,7 +200,9 @@ static void round_classic(struct sgn_engine *engine, struct sgn_op *op, struct s
     sgn_buf_drop(engine, &round->best);
     if (!sgn_cell_abstains(engine, cell)) { /* Else others' promises make the quorum. */
         sgn_cell_promise(cell, &b);
-        round->promised = 1u << sgn_own_seat(engine, sgn_round_line(engine, op));
+        int seat = sgn_own_seat(engine, sgn_round_line(engine, op));
+        SGN_ASSERT(seat >= 0); /* Looked at when the round began. */
+        round->promised = 1u << seat;
         round->best_ballot = cell->accepted;
         round->committed = cell->committed;
         round->best = sgn_buf_keep(cell->record);

@@ -33,6 +33,7 @@ static void change(struct sgn_map *next, const struct sgn_map *map, const uint8_
         SGN_ASSERT((sgn_line_in_sync(line) & ~sgn_line_settlers(line)) == 0);
         (void)sgn_line_fenced(line, NULL, 0, NULL, 0, NULL);
     }
+    (void)sgn_map_set_disk(next, next->lines[0].seats[0].node, 1 + data[0], NULL, 0);
     (void)sgn_map_assign_groups(next, any, NULL);
     sgn_map_prune(next, NULL, 0);
 }
