@@ -99,6 +99,11 @@ bool sgn_verify_ring(struct sgn_verify *verify, struct sgn_why *why)
 /* ---- verify_work.c ---- */
 
 const char *sgn_verify_path_name(uint32_t path);
+/* A client of the ring by way of the relay, for one thread; both are the caller's to destroy. */
+bool sgn_verify_client(const struct sgn_verify *verify,
+                       struct sgn_client **client,
+                       struct sgn_request **request,
+                       struct sgn_why *why) __attribute__((warn_unused_result));
 
 /* Runs the workers until the time is over, the faults meanwhile on the calling thread; then all is
  * healed, and every key is read once more. Appends to the history. False: what `why` says, the

@@ -14,17 +14,8 @@ bool sgn_verify_mend_open(struct sgn_verify_mend *mend,
                           const struct sgn_verify *verify,
                           struct sgn_why *why)
 {
-    struct sgn_options *options = sgn_options_create();
     *mend = (struct sgn_verify_mend){.nodes = verify->options.nodes};
-    bool good = options != NULL && sgn_options_set(options, "seeds", verify->seeds) == SGN_OK &&
-                sgn_options_set(options, "threads", "0") == SGN_OK &&
-                sgn_client_create(&mend->client, options) == SGN_OK;
-    mend->request = good ? sgn_request_create(mend->client) : NULL;
-    sgn_options_destroy(options);
-    if (mend->request == NULL) {
-        sgn_why_set(why, "no client can be made");
-    }
-    return mend->request != NULL;
+    return sgn_verify_client(verify, &mend->client, &mend->request, why);
 }
 
 void sgn_verify_mend_close(struct sgn_verify_mend *mend)

@@ -68,21 +68,24 @@ static uint64_t value_read(struct sgn_bytes value)
 
 /* ---- One operation ---- */
 
-static bool client_open(const struct sgn_verify *verify, struct worker *worker, struct sgn_why *why)
+bool sgn_verify_client(const struct sgn_verify *verify,
+                       struct sgn_client **client,
+                       struct sgn_request **request,
+                       struct sgn_why *why)
 {
     struct sgn_options *options = sgn_options_create();
     bool good = options != NULL && sgn_options_set(options, "seeds", verify->seeds) == SGN_OK &&
                 sgn_options_set(options, "threads", "0") == SGN_OK &&
                 sgn_options_set(options, "attempt_timeout_ms", "400") == SGN_OK &&
-                sgn_client_create(&worker->client, options) == SGN_OK;
-    worker->request = good ? sgn_request_create(worker->client) : NULL;
-    if (worker->request == NULL) {
+                sgn_client_create(client, options) == SGN_OK;
+    *request = good ? sgn_request_create(*client) : NULL;
+    if (*request == NULL) {
         sgn_why_set(why,
                     "no client can be made: %s",
                     options == NULL ? "no memory" : sgn_options_error(options));
     }
     sgn_options_destroy(options);
-    return worker->request != NULL;
+    return *request != NULL;
 }
 
 static void client_close(struct worker *worker)
@@ -410,7 +413,7 @@ bool sgn_verify_work(struct sgn_verify *verify, struct sgn_why *why)
         workers[i].verify = verify;
         workers[i].process = i;
         workers[i].prng.state = verify->options.seed * 1000 + i;
-        good = client_open(verify, &workers[i], why);
+        good = sgn_verify_client(verify, &workers[i].client, &workers[i].request, why);
     }
     verify->begin_ns = sgn_bench_now_ns();
     for (; good && started < count; started += good) {

@@ -13,8 +13,8 @@
  * same for the register: it votes on v + 1 only as a member of v. */
 #include "ring/core/order_inner.h"
 
-#define BIRTH_MS                                                                                   \
-    1000u /* A majority waits so long for the rest: who begins with it lacks nothing. */
+/* A majority waits so long for the rest: who begins with it lacks nothing. */
+#define BIRTH_MS 1000u
 
 bool sgn_disk_listed(const struct sgn_engine *engine, const struct sgn_map *map)
 {
@@ -42,25 +42,19 @@ void sgn_disk_adopted(struct sgn_engine *engine)
     engine->order.is_member = sgn_disk_listed(engine, &engine->order.map);
 }
 
-/* Whether some member has told of a map beyond the first: the ring was made long ago. */
-static bool is_made(const struct sgn_engine *engine)
-{
-    const struct sgn_order *order = &engine->order;
-    bool any = order->map.version > 1;
-    for (uint32_t i = 0; i < engine->ring->member_count && !any; i++) {
-        any = order->known[i].version > 1;
-    }
-    return any;
-}
-
+/* Not once some node has told of a map beyond the first: the ring was made long ago. */
 bool sgn_disk_unborn(const struct sgn_engine *engine)
 {
-    return !engine->order.is_member && !is_made(engine);
+    bool unborn = !engine->order.is_member;
+    for (uint32_t i = 0; i < engine->ring->member_count && unborn; i++) {
+        unborn = engine->order.known[i].version <= 1;
+    }
+    return unborn;
 }
 
 bool sgn_disk_votes(const struct sgn_engine *engine)
 {
-    return engine->order.is_member || !is_made(engine);
+    return engine->order.is_member || sgn_disk_unborn(engine);
 }
 
 /* A node that is none knows no disks either. */
@@ -88,7 +82,7 @@ static uint64_t wish(const struct sgn_engine *engine, uint32_t index)
         return 0;
     }
     bool ready =
-        own || (listed == 0 ? sgn_node_alive(engine, node) : sgn_keeper_is_steady(engine, index));
+        own || (listed == 0 ? engine->peers[index].alive : sgn_keeper_is_steady(engine, index));
     return disk != listed && ready ? disk : 0;
 }
 
@@ -104,7 +98,7 @@ static uint32_t wish_count(const struct sgn_engine *engine)
 void sgn_disk_tick(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
-    bool apart = !order->is_member && is_made(engine);
+    bool apart = !sgn_disk_votes(engine);
     if (apart && !order->told_apart) {
         sgn_fx_log(engine,
                    "the ring does not list this node with the disk it has; until it does, the node "

@@ -87,16 +87,6 @@ static bool is_stuck(const struct sgn_engine *engine, uint32_t index)
 
 /* --- seats ------------------------------------------------------------------------------------ */
 
-/* 6: no epoch merely to mark replicas out when fewer than a majority are left. */
-static bool has_quorum(const struct sgn_engine *engine, const struct sgn_line *line)
-{
-    uint32_t alive = 0;
-    for (uint32_t i = 0; i < line->seat_count; i++) {
-        alive |= sgn_member_alive(engine, line->seats[i].node) ? UINT32_C(1) << i : 0;
-    }
-    return sgn_line_quorum(line, alive);
-}
-
 /* 6.1: this node has caught up the partition inside the very epoch that the line is in. */
 static bool is_caught_up(const struct sgn_engine *engine, uint32_t partition)
 {
@@ -126,8 +116,9 @@ static bool seat_wish(const struct sgn_engine *engine,
         *state = SGN_SEAT_IN_SYNC;
         return true;
     }
+    /* 6: no epoch merely to mark replicas out when fewer than a majority are left. */
     *state = SGN_SEAT_OUT;
-    return (is_down(engine, (uint32_t)index) && has_quorum(engine, line)) ||
+    return (is_down(engine, (uint32_t)index) && sgn_order_reachable(engine, line)) ||
            (catching && is_stuck(engine, (uint32_t)index));
 }
 
@@ -157,8 +148,8 @@ static uint32_t seats_change(struct sgn_engine *engine, struct sgn_map *next)
             const struct sgn_seat *seat = &map->lines[p].seats[i];
             enum sgn_seat_state state;
             /* One that comes with another disk has its state by that. */
-            bool same = sgn_map_disk(next, seat->node) == sgn_map_disk(map, seat->node);
-            if (same && seat_wish(engine, p, seat, &state) &&
+            if (seat_wish(engine, p, seat, &state) &&
+                sgn_map_disk(next, seat->node) == sgn_map_disk(map, seat->node) &&
                 sgn_map_seat_state(next, p, seat->node, state)) {
                 changes++;
             }
@@ -323,9 +314,7 @@ static uint64_t patience(const struct sgn_engine *engine)
 {
     uint32_t before = 0;
     for (uint32_t i = 0; i < engine->self; i++) {
-        const struct sgn_peer *peer = &engine->peers[i];
-        uint64_t listed = sgn_map_disk(&engine->order.map, engine->ring->members[i].id);
-        before += peer->alive && (listed == peer->disk || sgn_disk_unborn(engine)) ? 1 : 0;
+        before += sgn_member_alive(engine, engine->ring->members[i].id) ? 1 : 0;
     }
     uint64_t ms = before == 0 ? 0 : PATIENCE_MS + (uint64_t)(before - 1) * PATIENCE_STEP_MS;
     return ms < PATIENCE_MS_MAX ? ms : PATIENCE_MS_MAX;

@@ -166,13 +166,12 @@ static void pass_next(struct sgn_engine *engine, struct sgn_op *op)
     struct sgn_op_pass *pass = &op->u.pass;
     uint32_t node = pass_target(engine, op);
     if (node == 0) {
-        bool seated = sgn_own_seat(engine, sgn_order_line(engine, op->partition)) >= 0;
-        bool stale = pass->last_err == SGN_ERR_STALE && !pass->maybe;
         if (sgn_op_targets_in(op, SGN_TARGET_LATE) + sgn_op_targets_in(op, SGN_TARGET_WAITING) >
             0) {
             return; /* A silent one may still answer until the deadline. */
         }
-        if (seated && stale) {
+        bool stale = pass->last_err == SGN_ERR_STALE && !pass->maybe;
+        if (stale && sgn_own_seat(engine, sgn_order_line(engine, op->partition)) >= 0) {
             pass_retake(engine, op, true); /* Nobody else has come to this map yet. */
         } else {
             pass_fail(engine, op);

@@ -46,7 +46,7 @@ uint32_t mini_count(const struct mini_node *node, enum sgn_family family)
     return count;
 }
 
-void mini_entry_free(struct mini_entry *entry)
+static void mini_entry_free(struct mini_entry *entry)
 {
     free(entry->key);
     free(entry->value);

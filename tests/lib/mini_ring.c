@@ -467,9 +467,7 @@ void mini_clear(struct mini_ring *ring)
             free(node->memory);
             node->up = false;
         }
-        for (uint32_t j = 0; j < node->entry_count; j++) {
-            mini_entry_free(&node->entries[j]);
-        }
+        mini_wipe(ring, node->id, 0);
     }
     mini_run(ring);
     mini_witness_left(ring, 0);

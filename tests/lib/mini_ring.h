@@ -125,7 +125,6 @@ void mini_write(struct mini_node *node,
 void mini_event(struct mini_ring *ring, uint32_t node, struct sgn_event event);
 
 /* mini_disk.c, for mini_ring.c. */
-void mini_entry_free(struct mini_entry *entry);
 void mini_delete(struct mini_node *node, enum sgn_family family, struct sgn_bytes key);
 
 #endif

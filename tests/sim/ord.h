@@ -282,6 +282,8 @@ uint32_t ord_value_number(struct sgn_bytes value);
 void ord_list_check(struct ord_world *world, struct ord_client *client, const struct sgn_msg *msg);
 
 /* ord_final.c: what must hold when all faults are gone. */
+/* Of the nodes that are up; NULL: none is. */
+const struct sgn_map *ord_newest_map(const struct ord_world *world);
 bool ord_at_rest(const struct ord_world *world, char *why, size_t cap);
 /* Reads every record that is rotten where it lies: rot is found, and mended, by who reads it. */
 void ord_read_rotten(struct ord_world *world);

@@ -126,12 +126,7 @@ static bool is_whole(const struct ord_world *world, const struct sgn_map *map)
 
 bool ord_disk_may_be_lost(const struct ord_world *world)
 {
-    const struct sgn_map *newest = NULL;
-    for (uint32_t i = 0; i < world->options.nodes; i++) {
-        const struct sgn_map *map =
-            world->nodes[i].up ? sgn_engine_map(world->nodes[i].engine) : NULL;
-        newest = newest == NULL || (map != NULL && map->version > newest->version) ? map : newest;
-    }
+    const struct sgn_map *newest = ord_newest_map(world);
     return newest != NULL && newest->version == world->white.map_highest && is_whole(world, newest);
 }
 

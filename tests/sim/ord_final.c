@@ -5,12 +5,13 @@
 #include "ring/core/witness_state.h"
 #include "tests/sim/ord.h"
 
-static const struct sgn_map *newest_map(const struct ord_world *world)
+const struct sgn_map *ord_newest_map(const struct ord_world *world)
 {
     const struct sgn_map *newest = NULL;
     for (uint32_t i = 0; i < world->options.nodes; i++) {
-        const struct sgn_map *map = sgn_engine_map(world->nodes[i].engine);
-        newest = newest == NULL || map->version > newest->version ? map : newest;
+        const struct sgn_map *map =
+            world->nodes[i].up ? sgn_engine_map(world->nodes[i].engine) : NULL;
+        newest = newest == NULL || (map != NULL && map->version > newest->version) ? map : newest;
     }
     return newest;
 }
@@ -110,7 +111,7 @@ bool ord_at_rest(const struct ord_world *world, char *why, size_t cap)
     if (!ord_clients_done(world) || !ord_admin_idle(world) || world->verify_left > 0) {
         return false;
     }
-    const struct sgn_map *map = newest_map(world);
+    const struct sgn_map *map = ord_newest_map(world);
     for (uint32_t i = 0; i < world->options.nodes; i++) {
         struct sgn_engine_counts counts;
         const struct sgn_engine *engine = world->nodes[i].engine;
@@ -229,7 +230,7 @@ static void check_key(struct ord_world *world, const struct sgn_map *map, uint32
 
 void ord_check_final(struct ord_world *world)
 {
-    const struct sgn_map *map = newest_map(world);
+    const struct sgn_map *map = ord_newest_map(world);
     for (uint32_t key = 0; key < world->options.keys; key++) {
         check_key(world, map, key);
     }
