@@ -234,7 +234,8 @@ static bool take_seat(struct sgn_cursor *cursor, struct sgn_line *line, uint32_t
     seat->caught = (uint8_t)(bits >> 5);
     if (cursor->bad || seat->node == 0 || seat->node >= SGN_WITNESS_BIT || age > line->epoch ||
         seat->state > SGN_SEAT_OUT || seat->sets == 0 || seat->caught > 1 ||
-        (seat->sets & (SGN_SET_OLD | SGN_SET_LOST)) == (SGN_SET_OLD | SGN_SET_LOST)) {
+        (seat->sets & (SGN_SET_OLD | SGN_SET_LOST)) == (SGN_SET_OLD | SGN_SET_LOST) ||
+        (seat->sets == SGN_SET_LOST && seat->state != SGN_SEAT_OUT)) { /* Nobody sits there. */
         return false;
     }
     seat->since = line->epoch - age;

@@ -167,6 +167,12 @@ static void spoil_line(uint32_t what, struct sgn_line *line)
         line->joint = true;
         line->seats[1].sets = SGN_SET_OLD | SGN_SET_LOST;
         break;
+    case 25: /* Who is lost and not of the new set serves. */
+        line->joint = true;
+        line->seats[0].sets = SGN_SET_NEW | SGN_SET_OLD;
+        line->seats[1].sets = SGN_SET_NEW | SGN_SET_OLD;
+        line->seats[2].sets = SGN_SET_LOST;
+        break;
     case 12: line->seats[1].since = line->epoch + 1; break;
     case 13: line->group_count = 2; break;
     case 14: line->group[1] = line->group[0]; break;
@@ -206,7 +212,7 @@ static void spoil_map(uint32_t what)
 /* What decode must refuse though every field could be read. */
 Test(map_codec, bad_fields_are_refused)
 {
-    for (uint32_t what = 0; what <= 26 + 11; what++) {
+    for (uint32_t what = 0; what <= 27 + 11; what++) {
         map_new(8, 3, 3);
         for (uint32_t i = 0; i < 5; i++) {
             fleet_add(i + 1, 1);
@@ -225,18 +231,18 @@ Test(map_codec, bad_fields_are_refused)
         cr_assert(map.lines[3].fence_count == 2 && map.lines[3].group_count == 5);
         if (what == 0) {
             cr_assert_eq(sgn_map_decode(encoded(&map, bytes), &ring, &other), SGN_OK);
-        } else if (what <= 26) {
+        } else if (what <= 27) {
             spoil_line(what - 1, &map.lines[3]);
             cr_assert_eq(sgn_map_decode(encoded(&map, bytes), &ring, &other),
                          SGN_ERR_INVALID,
                          "line %u",
                          what - 1);
         } else {
-            spoil_map(what - 27);
+            spoil_map(what - 28);
             cr_assert_eq(sgn_map_decode(encoded(&map, bytes), &ring, &other),
                          SGN_ERR_INVALID,
                          "map %u",
-                         what - 27);
+                         what - 28);
         }
     }
     map_new(8, 3, 3);
