@@ -371,6 +371,7 @@ enum sgn_err sgn_driver_destroy(struct sgn_driver *driver)
     event_drop(&driver->tick_event);
     event_drop(&driver->drain_event);
     event_drop(&driver->flush_event);
+    event_drop(&driver->hold_event);
     if (driver->listener != NULL) {
         sgn_listener_destroy(driver->listener);
     }

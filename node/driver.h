@@ -17,6 +17,7 @@
 
 #include <stdint.h>
 
+#include "node/coalesce.h"
 #include "node/metrics.h"
 #include "node/options.h"
 #include "node/pool.h"
@@ -89,6 +90,9 @@ struct sgn_driver {
     struct event *drain_event;
     struct event *flush_event;
     bool flush_armed;
+    struct event *hold_event;            /* When checks have been held long enough. */
+    struct sgn_coalesce coalesce;        /* How long that is worth it. */
+    bool checks_asked;                   /* A message with checks is not answered yet. */
     uint32_t flush_turns;                /* It was put off by. */
     uint64_t feeds;                      /* Events brought to the engine. */
     uint64_t feeds_seen;                 /* When the flush was armed. */

@@ -6,7 +6,8 @@
 #include "node/driver.h"
 #include "node/log.h"
 
-#define FLUSH_TURNS_MAX 2u /* Turns of the loop that a flush is put off by. */
+#define FLUSH_TURNS_MAX 2u   /* Turns of the loop that a flush is put off by. */
+#define HOLD_US_MAX     2000 /* Checks that wait for company leave then, however few. */
 
 static bool listed(const struct sgn_map *map, uint32_t id)
 {
@@ -90,14 +91,42 @@ static void turn_end(evutil_socket_t fd, short what, void *user)
         return;
     }
     driver->flush_armed = false;
+    (void)evtimer_del(driver->hold_event);
+    uint32_t checks = sgn_engine_checks_gathered(driver->engine);
     struct sgn_event event = {.type = SGN_EV_FLUSH};
     sgn_driver_feed(driver, &event);
+    if (checks > 0 && sgn_engine_checks_asked(driver->engine)) {
+        driver->checks_asked = true;
+        sgn_coalesce_asked(&driver->coalesce, sgn_clock_us(), checks);
+    }
+}
+
+static void held_long(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd;
+    (void)what;
+    struct sgn_driver *driver = user;
+    if (!driver->flush_armed) {
+        flush_arm(driver, 0);
+    }
+}
+
+/* Whether what there is to flush are checks that had better wait for more of them. */
+static bool hold(struct sgn_driver *driver)
+{
+    static const struct timeval most = {.tv_usec = HOLD_US_MAX};
+    uint32_t checks = sgn_engine_checks_gathered(driver->engine);
+    if (checks == 0 || checks >= sgn_coalesce_worth(&driver->coalesce)) {
+        return false;
+    }
+    return evtimer_pending(driver->hold_event, NULL) || evtimer_add(driver->hold_event, &most) == 0;
 }
 
 enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size_t error_bytes)
 {
     driver->flush_event = event_new(driver->base, -1, 0, turn_end, driver);
-    if (driver->flush_event == NULL) {
+    driver->hold_event = evtimer_new(driver->base, held_long, driver);
+    if (driver->flush_event == NULL || driver->hold_event == NULL) {
         (void)snprintf(error, error_bytes, "out of memory");
         return SGN_ERR_NOMEM;
     }
@@ -107,8 +136,12 @@ enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size
 
 void sgn_driver_turn(struct sgn_driver *driver)
 {
-    if (driver->flush_event != NULL && !driver->flush_armed &&
-        sgn_engine_wants_flush(driver->engine)) {
+    if (driver->checks_asked && !sgn_engine_checks_asked(driver->engine)) {
+        driver->checks_asked = false;
+        sgn_coalesce_answered(&driver->coalesce, sgn_clock_us());
+    }
+    if (driver->hold_event != NULL && !driver->flush_armed &&
+        sgn_engine_wants_flush(driver->engine) && !hold(driver)) {
         flush_arm(driver, 0);
     }
 }

@@ -230,6 +230,12 @@ void sgn_engine_fleet(const struct sgn_engine *engine, struct sgn_fleet_view *vi
 bool sgn_engine_peer_alive(const struct sgn_engine *engine, uint32_t node);
 /* True when a FLUSH would send something. */
 bool sgn_engine_wants_flush(const struct sgn_engine *engine);
+/* The checks that a FLUSH now would send in one message, if it would send nothing but checks; else
+ * 0. They may be held for more of them, for a time that callers do not mind: correctness does not
+ * depend on when they leave. */
+uint32_t sgn_engine_checks_gathered(const struct sgn_engine *engine);
+/* Whether a message with checks is unanswered by a witness that is not silent. */
+bool sgn_engine_checks_asked(const struct sgn_engine *engine);
 /* The map adopted; its lines change only within a step. The driver keeps connections to its
  * witnesses: after a step that raised `version` it compares the list. To a witness the driver sends
  * SGN_FX_SEND like to a peer, by id; PEER_UP and PEER_DOWN come for witnesses too. */

@@ -53,7 +53,7 @@ static void batch_send(struct sgn_engine *engine, struct sgn_link *link)
 
 /* Checks that come while answers are on their way gather until those are here: the busier the node,
  * the fewer messages, and wakings, for as many reads. Marks hold writers up, and go. */
-static bool batches_may_wait(const struct sgn_engine *engine)
+bool sgn_engine_checks_asked(const struct sgn_engine *engine)
 {
     const struct sgn_order *order = &engine->order;
     for (uint32_t i = 0; i < order->link_count; i++) {
@@ -62,6 +62,25 @@ static bool batches_may_wait(const struct sgn_engine *engine)
         }
     }
     return false;
+}
+
+uint32_t sgn_engine_checks_gathered(const struct sgn_engine *engine)
+{
+    const struct sgn_order *order = &engine->order;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < order->link_count; i++) {
+        const struct sgn_link *link = &order->links[i];
+        if (link->urgent) {
+            return 0;
+        }
+        most = link->batch_count > most ? link->batch_count : most;
+    }
+    for (uint32_t i = 0; i < engine->ring->member_count; i++) {
+        if (order->commits[i] != NULL) {
+            return 0;
+        }
+    }
+    return sgn_engine_checks_asked(engine) ? 0 : most;
 }
 
 /* Answers come in the order of what was asked: with one of another kind all batches sent before are
@@ -91,7 +110,7 @@ static bool link_push(struct sgn_engine *engine,
     sgn_witness_ask_put(&sink, ask);
     SGN_ASSERT(!sink.full && sink.count == SGN_WITNESS_ASK_BYTES);
     link->urgent = link->urgent || ask->what == SGN_WITNESS_MARK || ask->what == SGN_WITNESS_LIST;
-    engine->order.flush_wanted |= link->urgent || !batches_may_wait(engine);
+    engine->order.flush_wanted |= link->urgent || !sgn_engine_checks_asked(engine);
     if (++link->batch_count == BATCH_ASKS) {
         batch_send(engine, link);
     }
@@ -185,7 +204,7 @@ void sgn_commit_send(struct sgn_engine *engine,
 void sgn_order_flush(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
-    bool wait = batches_may_wait(engine);
+    bool wait = sgn_engine_checks_asked(engine);
     bool left = false;
     for (uint32_t i = 0; i < order->link_count; i++) {
         struct sgn_link *link = &order->links[i];

@@ -100,7 +100,11 @@ static void after_step(struct ord_world *world, uint32_t index)
     }
     if (sgn_engine_wants_flush(node->engine) && !node->flush_scheduled) {
         node->flush_scheduled = true;
-        (void)ord_schedule_at(world, index, 10 + sgn_prng_below(&world->prng, 90), flush);
+        uint64_t after_us = 10 + sgn_prng_below(&world->prng, 90);
+        if (after_us % 4 == 0 && sgn_engine_checks_gathered(node->engine) > 0) {
+            after_us *= 20; /* As a daemon holds them (node/coalesce.h). */
+        }
+        (void)ord_schedule_at(world, index, after_us, flush);
     }
 }
 
