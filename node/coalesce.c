@@ -9,9 +9,10 @@ static void average(double *value, double now)
 
 void sgn_coalesce_asked(struct sgn_coalesce *coalesce, uint64_t now_us, uint32_t checks)
 {
+    coalesce->asked = checks;
     uint64_t since_us = now_us > coalesce->asked_us ? now_us - coalesce->asked_us : 1;
     if (since_us > SGN_COALESCE_PAUSE_US) {
-        *coalesce = (struct sgn_coalesce){.asked_us = now_us, .window_us = now_us};
+        *coalesce = (struct sgn_coalesce){.asked = checks, .asked_us = now_us, .window_us = now_us};
         return;
     }
     average(&coalesce->checks_per_us, (double)checks / (double)since_us);
@@ -34,15 +35,16 @@ static double fastest(struct sgn_coalesce *coalesce, uint64_t now_us, double ans
                : coalesce->fastest_so_far_us;
 }
 
-void sgn_coalesce_answered(struct sgn_coalesce *coalesce, uint64_t now_us)
+void sgn_coalesce_answered(struct sgn_coalesce *coalesce, uint64_t now_us, uint32_t gathered)
 {
     uint64_t took_us = now_us > coalesce->asked_us ? now_us - coalesce->asked_us : 1;
     double answer_us =
         (double)(took_us < SGN_COALESCE_ANSWER_US_MAX ? took_us : SGN_COALESCE_ANSWER_US_MAX);
     average(&coalesce->answer_us, answer_us);
+    average(&coalesce->under_way, (double)coalesce->asked + (double)gathered);
     double late_us = coalesce->answer_us - fastest(coalesce, now_us, answer_us);
     double checks = late_us > 0 ? late_us * SGN_COALESCE_LATE_TIMES * coalesce->checks_per_us : 0;
-    coalesce->worth = checks < SGN_COALESCE_CHECKS_MIN ? 0
-                      : checks > UINT32_MAX            ? UINT32_MAX
-                                                       : (uint32_t)checks;
+    double most = coalesce->under_way * 2 / 3;
+    checks = checks < most ? checks : most;
+    coalesce->worth = checks < SGN_COALESCE_CHECKS_MIN ? 0 : (uint32_t)checks;
 }

@@ -14,8 +14,9 @@
 
 /* More than this brings no more, and outlasts what callers have under way. */
 #define SGN_COALESCE_LATE_TIMES 3u
-/* Fewer checks than this are not waited for: a message saved in two or three is not worth it. */
-#define SGN_COALESCE_CHECKS_MIN 3u
+/* Fewer checks than this are not waited for: with so few callers it saves little, and one of them
+ * who is late makes the others wait in vain. */
+#define SGN_COALESCE_CHECKS_MIN 6u
 /* After so long without a message nothing is known any more. */
 #define SGN_COALESCE_PAUSE_US 100000u
 /* An answer later than that counts as so late: it was a pause of somebody, not a queue. */
@@ -29,17 +30,19 @@ struct sgn_coalesce {
     double checks_per_us;                 /* Averages over some 16 messages. */
     double answer_us;                     /* From a message to the last answer to it. */
     double fastest_us, fastest_so_far_us; /* In the last window and in this one; 0: not known. */
-    uint64_t window_us;                   /* When this one began. */
+    double under_way;   /* Checks asked and gathered together when an answer comes, averaged. */
+    uint32_t asked;     /* With the last message. */
+    uint64_t window_us; /* When this one began. */
     uint32_t worth;
 };
 
 /* A message with so many checks leaves; the one before it is answered. */
 void sgn_coalesce_asked(struct sgn_coalesce *coalesce, uint64_t now_us, uint32_t checks);
-/* The last answer to it is here. */
-void sgn_coalesce_answered(struct sgn_coalesce *coalesce, uint64_t now_us);
+/* The last answer to it is here; so many more checks have gathered meanwhile. */
+void sgn_coalesce_answered(struct sgn_coalesce *coalesce, uint64_t now_us, uint32_t gathered);
 /* For how many checks in one message it is worth to wait; 0: for none. They are expected within
- * SGN_COALESCE_LATE_TIMES what answers are late by. That they come is not certain: the caller waits
- * a bounded time. */
+ * SGN_COALESCE_LATE_TIMES what answers are late by, and are no more than two thirds of what callers
+ * have under way at once. That they come is not certain: the caller waits a bounded time. */
 static inline uint32_t sgn_coalesce_worth(const struct sgn_coalesce *coalesce)
 {
     return coalesce->worth;

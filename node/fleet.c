@@ -138,7 +138,8 @@ void sgn_driver_turn(struct sgn_driver *driver)
 {
     if (driver->checks_asked && !sgn_engine_checks_asked(driver->engine)) {
         driver->checks_asked = false;
-        sgn_coalesce_answered(&driver->coalesce, sgn_clock_us());
+        sgn_coalesce_answered(
+            &driver->coalesce, sgn_clock_us(), sgn_engine_checks_gathered(driver->engine));
     }
     if (driver->hold_event != NULL && !driver->flush_armed &&
         sgn_engine_wants_flush(driver->engine) && !hold(driver)) {
