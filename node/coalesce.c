@@ -42,6 +42,7 @@ void sgn_coalesce_answered(struct sgn_coalesce *coalesce, uint64_t now_us, uint3
         (double)(took_us < SGN_COALESCE_ANSWER_US_MAX ? took_us : SGN_COALESCE_ANSWER_US_MAX);
     average(&coalesce->answer_us, answer_us);
     average(&coalesce->under_way, (double)coalesce->asked + (double)gathered);
+    coalesce->asked = 0;
     double late_us = coalesce->answer_us - fastest(coalesce, now_us, answer_us);
     double checks = late_us > 0 ? late_us * SGN_COALESCE_LATE_TIMES * coalesce->checks_per_us : 0;
     double most = coalesce->under_way * 2 / 3;

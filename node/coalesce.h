@@ -31,7 +31,7 @@ struct sgn_coalesce {
     double answer_us;                     /* From a message to the last answer to it. */
     double fastest_us, fastest_so_far_us; /* In the last window and in this one; 0: not known. */
     double under_way;   /* Checks asked and gathered together when an answer comes, averaged. */
-    uint32_t asked;     /* With the last message. */
+    uint32_t asked;     /* With the last message, while it is unanswered; else 0. */
     uint64_t window_us; /* When this one began. */
     uint32_t worth;
 };

@@ -92,7 +92,6 @@ struct sgn_driver {
     bool flush_armed;
     struct event *hold_event;            /* When checks have been held long enough. */
     struct sgn_coalesce coalesce;        /* How long that is worth it. */
-    bool checks_asked;                   /* A message with checks is not answered yet. */
     uint32_t flush_turns;                /* It was put off by. */
     uint64_t feeds;                      /* Events brought to the engine. */
     uint64_t feeds_seen;                 /* When the flush was armed. */

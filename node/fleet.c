@@ -96,7 +96,6 @@ static void turn_end(evutil_socket_t fd, short what, void *user)
     struct sgn_event event = {.type = SGN_EV_FLUSH};
     sgn_driver_feed(driver, &event);
     if (checks > 0 && sgn_engine_checks_asked(driver->engine)) {
-        driver->checks_asked = true;
         sgn_coalesce_asked(&driver->coalesce, sgn_clock_us(), checks);
     }
 }
@@ -136,8 +135,7 @@ enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size
 
 void sgn_driver_turn(struct sgn_driver *driver)
 {
-    if (driver->checks_asked && !sgn_engine_checks_asked(driver->engine)) {
-        driver->checks_asked = false;
+    if (driver->coalesce.asked > 0 && !sgn_engine_checks_asked(driver->engine)) {
         sgn_coalesce_answered(
             &driver->coalesce, sgn_clock_us(), sgn_engine_checks_gathered(driver->engine));
     }
