@@ -120,7 +120,7 @@ static bool link_push(struct sgn_engine *engine,
 uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness)
 {
     const struct sgn_link *link = sgn_barrier_link(engine, witness);
-    return link == NULL || link->silent ? 2 : link->batch_count == 0;
+    return link == NULL || link->silent ? 2 : !link->local && link->batch_count == 0;
 }
 
 uint32_t sgn_barrier_ask(struct sgn_engine *engine,
@@ -306,11 +306,12 @@ void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event
 
 /* --- links ------------------------------------------------------------------------------------ */
 
-void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness)
+void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness, bool local)
 {
     struct sgn_link *link = sgn_barrier_link(engine, witness);
     if (link != NULL) {
         link->connected = true;
+        link->local = local;
         link->in_flight = 0;
         link->silent = false;
         link->ping_due_ms = link->offer_due_ms = link->seed_due_ms = engine->now_ms;

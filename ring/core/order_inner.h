@@ -298,10 +298,10 @@ uint32_t sgn_barrier_ask(struct sgn_engine *engine,
                          struct sgn_key_hash key,
                          const struct sgn_ballot *ballot,
                          uint32_t members);
-/* 0: it is to be sent something anyway; 1: not; 2: it does not answer. */
+/* 0: asking it costs no message more; 1: it does; 2: it does not answer. */
 uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event);
-void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness);
+void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness, bool local);
 void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_adopted(struct sgn_engine *engine); /* The map changed: links follow. */
 void sgn_barrier_tick(struct sgn_engine *engine);

@@ -72,6 +72,7 @@ struct ord_options {
     uint32_t delay_us_max, entries_max, mix, patience_ms_max;
     uint32_t tombstone_ms; /* 3.7: tombstones are dropped about so often; 0: never. */
     uint32_t fault[ORD_FAULT_COUNT];
+    bool inside; /* The first witnesses live in the nodes' processes (node/own_witness.h). */
     bool fault_free;
     bool inject; /* The canary: one strong read is made to return an old value; must be seen. */
     uint32_t verbose; /* 1: what happens; 2: every message too. */
@@ -84,7 +85,7 @@ struct ord_event {
     void (*run)(struct ord_world *world, struct ord_event *event);
     uint32_t to, from; /* Process numbers: nodes, then the fleet. */
     uint32_t to_boot, from_boot;
-    bool held;      /* Happens at node `to`: waits while that is stopped, and dies with it. */
+    bool held;      /* Happens in a node's process: waits while that is stopped, dies with it. */
     bool is_answer; /* Of a message. */
     uint64_t token;
     int err;
@@ -228,6 +229,8 @@ uint32_t ord_process(const struct ord_world *world, uint32_t id);
 bool ord_process_up(const struct ord_world *world, uint32_t process);
 uint32_t ord_process_boot(const struct ord_world *world, uint32_t process);
 uint32_t ord_process_id(const struct ord_world *world, uint32_t process);
+/* The node in whose process it is; UINT32_MAX: a witness with a process of its own. */
+uint32_t ord_host(const struct ord_world *world, uint32_t process);
 /* Token of a peer's request: this, its boot << 40, its process number << 32, its own number. */
 #define ORD_PEER_TOKEN (UINT64_C(1) << 63)
 
@@ -249,11 +252,14 @@ bool ord_disk_is_lost(const struct ord_world *world, uint32_t index);
 bool ord_disk_may_be_lost(const struct ord_world *world);
 
 /* ord_witness.c */
+/* Of one inside a node: only while that is up and its map lists it. */
 void ord_witness_start(struct ord_world *world, uint32_t slot);
 void ord_witness_stop(struct ord_world *world, uint32_t slot);
 void ord_witness_deliver(struct ord_world *world, uint32_t slot, struct ord_event *arrival);
 /* Gives witness processes the ids under which a map lists them. */
 void ord_witness_learn(struct ord_world *world, const struct sgn_map *map);
+/* The witness inside the node starts and ends with its line in that node's map. */
+void ord_witness_follow(struct ord_world *world, uint32_t node);
 void ord_witness_address(uint32_t slot, char out[SGN_ADDRESS_BYTES_MAX + 1]);
 
 /* ord_client.c asks, ord_answer.c judges. */

@@ -122,7 +122,8 @@ void ord_admin_change_fleet(struct ord_world *world)
     struct ord_witness *witness = &world->fleet[slot];
     if (witness->id != 0 && witness->wanted && sgn_prng_chance(&world->prng, 500)) {
         witness->wanted = false; /* It may be gone for good before anyone says so. */
-        if (sgn_prng_chance(&world->prng, 300)) {
+        if (sgn_prng_chance(&world->prng, 300) &&
+            ord_host(world, ORD_NODES_MAX + slot) == UINT32_MAX) {
             ord_witness_stop(world, slot);
         }
         begin(world, SGN_MAP_DROP_WITNESS, slot);

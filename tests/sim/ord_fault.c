@@ -42,9 +42,15 @@ static void witness_back(struct ord_world *world, struct ord_event *due)
 void ord_witness_crash(struct ord_world *world, uint32_t slot)
 {
     if (world->fleet[slot].up) {
+        uint32_t host = ord_host(world, ORD_NODES_MAX + slot);
+        uint64_t most_us = sgn_prng_chance(&world->prng, 300) ? 5000000 : 300000;
+        uint64_t away_us = 1 + sgn_prng_below(&world->prng, most_us);
+        if (host != UINT32_MAX) {
+            ord_crash(world, host, away_us); /* One never dies without the other. */
+            return;
+        }
         ord_witness_stop(world, slot);
-        uint64_t away = sgn_prng_chance(&world->prng, 300) ? 5000000 : 300000;
-        ord_schedule(world, 1 + sgn_prng_below(&world->prng, away), witness_back)->token = slot;
+        ord_schedule(world, away_us, witness_back)->token = slot;
     }
 }
 

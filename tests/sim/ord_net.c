@@ -37,6 +37,15 @@ uint32_t ord_process_id(const struct ord_world *world, uint32_t process)
                                    : world->fleet[process - ORD_NODES_MAX].id;
 }
 
+uint32_t ord_host(const struct ord_world *world, uint32_t process)
+{
+    uint32_t slot = process - ORD_NODES_MAX;
+    if (process < ORD_NODES_MAX) {
+        return process;
+    }
+    return world->options.inside && slot < world->options.nodes ? slot : UINT32_MAX;
+}
+
 /* --- frames ----------------------------------------------------------------------------------- */
 
 static void deliver(struct ord_world *world, struct ord_event *arrival)
@@ -45,7 +54,8 @@ static void deliver(struct ord_world *world, struct ord_event *arrival)
     if (!ord_process_up(world, arrival->to) ||
         ord_process_boot(world, arrival->to) != arrival->to_boot ||
         ord_process_boot(world, arrival->from) != arrival->from_boot ||
-        world->blocked[arrival->from][arrival->to]) {
+        (world->blocked[arrival->from][arrival->to] &&
+         ord_host(world, arrival->from) != ord_host(world, arrival->to))) {
         return;
     }
     world->messages++;
@@ -88,7 +98,7 @@ static struct ord_event *frame(struct ord_world *world,
     event->from = from;
     event->to_boot = ord_process_boot(world, to);
     event->from_boot = ord_process_boot(world, from);
-    event->held = to < ORD_NODES_MAX;
+    event->held = ord_host(world, to) != UINT32_MAX;
     event->is_answer = is_answer;
     event->msg = sim_msg_copy(msg);
     return event;
@@ -109,7 +119,7 @@ static void keep(
                                 .from = from,
                                 .to_boot = ord_process_boot(world, to),
                                 .from_boot = ord_process_boot(world, from),
-                                .held = to < ORD_NODES_MAX,
+                                .held = ord_host(world, to) != UINT32_MAX,
                                 .is_answer = is_answer,
                                 .msg = sim_msg_copy(msg),
                                 .run = deliver};
@@ -137,11 +147,30 @@ static uint64_t late_us(struct ord_world *world)
     return sgn_prng_below(&world->prng, most);
 }
 
+/* Between a node and the witness inside it: a request is a call, made between two effects; its
+ * answer is there as soon as the engine can be entered again. */
+static void within(
+    struct ord_world *world, uint32_t from, uint32_t to, const struct sgn_msg *msg, bool is_answer)
+{
+    if (is_answer) {
+        (void)frame(world, 0, from, to, msg, true);
+    } else if (ord_process_up(world, to)) {
+        struct sgn_msg *copy = sim_msg_copy(msg);
+        struct ord_event call = {.to = to, .from = from, .msg = copy};
+        ord_witness_deliver(world, to - ORD_NODES_MAX, &call);
+        free(copy);
+    }
+}
+
 void ord_transmit(
     struct ord_world *world, uint32_t from, uint32_t to, const struct sgn_msg *msg, bool is_answer)
 {
     const struct ord_options *o = &world->options;
     struct sgn_prng *prng = &world->prng;
+    if (ord_host(world, from) == ord_host(world, to)) {
+        within(world, from, to, msg, is_answer);
+        return;
+    }
     uint64_t delay = 50 + sgn_prng_below(prng, 150);
     if (world->healing) {
         (void)frame(world, delay, from, to, msg, is_answer);
@@ -183,7 +212,8 @@ static void connection_event(struct ord_world *world, uint32_t node, uint32_t pr
 {
     world->nodes[node].connected[process] = up;
     struct sgn_event event = {.type = up ? SGN_EV_PEER_UP : SGN_EV_PEER_DOWN,
-                              .node = ord_process_id(world, process)};
+                              .node = ord_process_id(world, process),
+                              .local = ord_host(world, process) == node};
     ord_feed(world, node, &event);
 }
 
@@ -215,7 +245,8 @@ static void connections(struct ord_world *world, struct ord_event *due)
             }
             bool wanted = wants(world, a, b);
             bool there = wanted && ord_process_up(world, b);
-            bool open = there && !world->blocked[a][b] && !world->blocked[b][a];
+            bool open = there && (ord_host(world, b) == a ||
+                                  (!world->blocked[a][b] && !world->blocked[b][a]));
             if (open && !node->connected[b]) {
                 connection_event(world, a, b, true);
             } else if (!open && node->connected[b] &&

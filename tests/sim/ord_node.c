@@ -96,6 +96,7 @@ static void after_step(struct ord_world *world, uint32_t index)
     if (version != node->map_version) {
         node->map_version = version;
         ord_white_map(world, index);
+        ord_witness_follow(world, index);
         ord_white_barriers(world, "in a new map");
     }
     if (sgn_engine_wants_flush(node->engine) && !node->flush_scheduled) {
@@ -205,6 +206,9 @@ void ord_node_stop(struct ord_world *world, uint32_t index, bool clean)
 {
     struct ord_node *node = &world->nodes[index];
     SGN_ASSERT(node->up);
+    if (ord_host(world, ORD_NODES_MAX + index) == index) {
+        ord_witness_stop(world, index);
+    }
     ord_log(world, "node %u stops%s", node->id, clean ? "" : " for want of power");
     ord_disk_stop(world, index, clean);
     sgn_engine_clear(node->engine);

@@ -10,11 +10,26 @@ void ord_witness_address(uint32_t slot, char out[SGN_ADDRESS_BYTES_MAX + 1])
     (void)snprintf(out, SGN_ADDRESS_BYTES_MAX + 1, "127.0.0.1:%u", 9100 + slot);
 }
 
+static bool listed_at(const struct ord_world *world, uint32_t node, uint32_t id)
+{
+    if (!world->nodes[node].up) {
+        return false;
+    }
+    const struct sgn_map *map = sgn_engine_map(world->nodes[node].engine);
+    for (uint32_t i = 0; i < map->witness_count; i++) {
+        if (map->witnesses[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ord_witness_start(struct ord_world *world, uint32_t slot)
 {
     struct ord_witness *witness = &world->fleet[slot];
     SGN_ASSERT(!witness->up);
-    if (witness->id == 0) {
+    uint32_t host = ord_host(world, ORD_NODES_MAX + slot);
+    if (witness->id == 0 || (host != UINT32_MAX && !listed_at(world, host, witness->id))) {
         return; /* No map lists it yet: nobody would dial it. */
     }
     witness->boot++; /* Its incarnation. */
@@ -39,6 +54,19 @@ void ord_witness_stop(struct ord_world *world, uint32_t slot)
         witness->memory = NULL;
         witness->core = NULL;
         witness->up = false;
+    }
+}
+
+void ord_witness_follow(struct ord_world *world, uint32_t node)
+{
+    struct ord_witness *witness = &world->fleet[node];
+    if (ord_host(world, ORD_NODES_MAX + node) != node) {
+        return;
+    }
+    if (witness->up && !listed_at(world, node, witness->id)) {
+        ord_witness_stop(world, node);
+    } else if (!witness->up) {
+        ord_witness_start(world, node);
     }
 }
 

@@ -69,10 +69,14 @@ static void event_free(struct ord_event *event)
 /* A stopped process does nothing, and then everything at once, in the order it came. */
 static bool waits(struct ord_world *world, struct ord_event *event)
 {
-    if (!event->held || world->nodes[event->to].paused_until_us <= world->now_us) {
+    if (!event->held) {
         return false;
     }
-    event->when = (struct sim_when){world->nodes[event->to].paused_until_us, world->order++};
+    uint64_t until_us = world->nodes[ord_host(world, event->to)].paused_until_us;
+    if (until_us <= world->now_us) {
+        return false;
+    }
+    event->when = (struct sim_when){until_us, world->order++};
     sim_heap_push(&world->heap, &event->when);
     return true;
 }
@@ -88,8 +92,8 @@ static void run_until(struct ord_world *world,
         if (waits(world, event)) {
             continue;
         }
-        const struct ord_node *node = &world->nodes[event->to % ORD_NODES_MAX];
-        if (!event->held || (node->up && node->boot == event->to_boot)) {
+        if (!event->held || (ord_process_up(world, event->to) &&
+                             ord_process_boot(world, event->to) == event->to_boot)) {
             event->run(world, event);
         }
         event_free(event);

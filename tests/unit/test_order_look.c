@@ -1,8 +1,10 @@
 /* What status shows of ordered buckets: each number follows what was done to a small ring. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ring/core/map.h"
+#include "ring/core/witness.h"
 #include "tests/unit/order_ask.h"
 
 #define PARTITIONS 8u
@@ -63,6 +65,45 @@ Test(order_look, the_fleet)
 }
 
 /* The groups end while a node that may serve by the old ones is away: writes wait for it. */
+static uint64_t checks_of(uint32_t index)
+{
+    struct sgn_witness_counts counts;
+    sgn_witness_counts(ring.witnesses[index].witness, &counts);
+    return counts.checks;
+}
+
+/* A strong read asks two of three; the one that is in the node's process costs no message. */
+Test(order_look, own_witness_is_asked_first)
+{
+    enum { READS = 30 };
+    order_ring(3, 3);
+    order_fleet();
+    for (uint32_t own = 0; own < 3; own++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            mini_event(&ring,
+                       1,
+                       (struct sgn_event){.type = SGN_EV_PEER_UP,
+                                          .node = ring.witnesses[i].id,
+                                          .local = i == own});
+        }
+        mini_run(&ring);
+        mini_pass(&ring, 100);
+        uint64_t before[3] = {checks_of(0), checks_of(1), checks_of(2)};
+        for (uint32_t i = 0; i < READS; i++) {
+            char key[8];
+            (void)snprintf(key, sizeof(key), "%u", i); /* Other keys begin with other members. */
+            cr_assert(order_reads(1, key, SGN_READ_STRONG, NULL));
+        }
+        uint64_t all = 0;
+        for (uint32_t i = 0; i < 3; i++) {
+            all += checks_of(i) - before[i];
+        }
+        cr_expect_eq(checks_of(own) - before[own], READS);
+        cr_expect_eq(all, 2 * READS);
+    }
+    mini_clear(&ring);
+}
+
 Test(order_look, fences_and_seats)
 {
     order_ring(3, 3);
