@@ -16,7 +16,7 @@ struct sgn_admin {
 
 static void serve_health(struct sgn_admin *admin, struct evhttp_request *request, const char *which)
 {
-    struct sgn_verdict verdict;
+    struct sgn_health verdict;
     sgn_status_verdict(admin->driver, &verdict);
     bool good = strcmp(which, "ready") == 0 ? verdict.ready : verdict.ring_ok;
     char text[320];

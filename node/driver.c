@@ -77,6 +77,10 @@ int sgn_driver_disk_err(enum sgn_err err)
 
 static void fx_send(struct sgn_driver *driver, const struct sgn_effect *effect)
 {
+    if (sgn_own_witness_is(&driver->own, effect->node)) {
+        sgn_own_witness_ask(&driver->own, driver->config->id, &effect->msg);
+        return;
+    }
     if (sgn_peers_send(driver->peers, effect->node, &effect->msg) != SGN_OK) {
         driver->metrics.sends_failed++; /* A send may be lost; the engine has its timeouts. */
     }
@@ -162,7 +166,15 @@ void sgn_driver_feed(struct sgn_driver *driver, struct sgn_event *event)
     driver->stepping = true;
     driver->feeds++;
     step(driver, event);
-    while (driver->ready.count > 0) {
+    struct sgn_own_answer *answer = NULL;
+    while (driver->ready.count > 0 || (answer = sgn_own_witness_take(&driver->own)) != NULL) {
+        if (answer != NULL) {
+            struct sgn_event told = {
+                .type = SGN_EV_MESSAGE, .node = answer->msg.node, .msg = answer->msg};
+            step(driver, &told);
+            free(answer);
+            continue;
+        }
         struct sgn_ready ready = ready_take(&driver->ready);
         struct sgn_event next = {
             .type = ready.type, .token = ready.token, .err = ready.err, .value = ready.value.bytes};
@@ -372,6 +384,7 @@ enum sgn_err sgn_driver_destroy(struct sgn_driver *driver)
     event_drop(&driver->drain_event);
     event_drop(&driver->flush_event);
     event_drop(&driver->hold_event);
+    sgn_own_witness_stop(&driver->own);
     if (driver->listener != NULL) {
         sgn_listener_destroy(driver->listener);
     }

@@ -20,6 +20,7 @@
 #include "node/coalesce.h"
 #include "node/metrics.h"
 #include "node/options.h"
+#include "node/own_witness.h"
 #include "node/pool.h"
 #include "node/store.h"
 #include "node/watch.h"
@@ -99,6 +100,7 @@ struct sgn_driver {
     uint32_t dialled[SGN_WITNESSES_MAX]; /* Witness ids. */
     uint32_t dialled_count;
     struct sgn_watch watch;
+    struct sgn_own_witness own;
 
     struct sgn_engine *engine;
     void *engine_memory;
@@ -155,6 +157,9 @@ enum sgn_err sgn_driver_start_events(struct sgn_driver *driver, char *error, siz
 /* node/fleet.c: connections to the map's witnesses; the end of a turn. */
 enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size_t error_bytes);
 void sgn_driver_follow_map(struct sgn_driver *driver);
+/* The witness of this process starts and ends with its line in the map. Again every second, for a
+ * port may be in use. */
+void sgn_driver_follow_own(struct sgn_driver *driver);
 void sgn_driver_turn(struct sgn_driver *driver);
 
 /* node/session.c */

@@ -65,6 +65,7 @@ static void tick(evutil_socket_t fd, short what, void *user)
     sgn_driver_feed(driver, &event);
     if (++driver->ticks % LOG_TICKS == 0) {
         sgn_log_tick();
+        sgn_driver_follow_own(driver);
         sgn_watch_second(&driver->watch, driver->engine, driver->peers);
     }
 }

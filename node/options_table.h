@@ -75,6 +75,23 @@
       "512M",                                                                                      \
       "Memory for values of requests under way; past it requests are answered with busy.")         \
     X(node,                                                                                        \
+      witness,                                                                                     \
+      ADDRESS,                                                                                     \
+      witness,                                                                                     \
+      0,                                                                                           \
+      0,                                                                                           \
+      "",                                                                                          \
+      "Where this node is a witness too, once kv-cli ring witness add has listed that very "       \
+      "address. Not set: it is none.")                                                             \
+    X(node,                                                                                        \
+      witness_memory,                                                                              \
+      SIZE,                                                                                        \
+      witness_memory_bytes,                                                                        \
+      65536,                                                                                       \
+      34359738368,                                                                                 \
+      "64M",                                                                                       \
+      "Memory for the marks of that witness, 64 bytes a key.")                                     \
+    X(node,                                                                                        \
       drain,                                                                                       \
       TIME,                                                                                        \
       drain_ms,                                                                                    \

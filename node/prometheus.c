@@ -287,7 +287,7 @@ void sgn_prometheus_write(const struct sgn_driver *driver, struct evbuffer *out)
 {
     uint32_t first = 0;
     uint32_t any = 0;
-    struct sgn_verdict verdict;
+    struct sgn_health verdict;
     sgn_status_partitions(driver, &first, &any);
     sgn_status_verdict(driver, &verdict);
     sgn_prom_head(out, "build_info", "gauge", "Constant 1.");
@@ -302,6 +302,9 @@ void sgn_prometheus_write(const struct sgn_driver *driver, struct evbuffer *out)
     write_engine(out, driver);
     write_ordered(out, driver);
     write_fleet(out, driver);
+    if (driver->own.witness != NULL) {
+        sgn_witness_table_metrics_write(driver->own.witness, out);
+    }
     write_store(out, driver);
     write_net(out, driver);
     write_process(out, driver);

@@ -82,7 +82,7 @@ static uint32_t describe_dead(const struct sgn_driver *driver, char *text, size_
 
 static void judge_ring(const struct sgn_driver *driver,
                        const struct sgn_store_stats *store,
-                       struct sgn_verdict *verdict)
+                       struct sgn_health *verdict)
 {
     char dead_text[192];
     uint32_t dead = describe_dead(driver, dead_text, sizeof(dead_text));
@@ -148,7 +148,7 @@ static void judge_ring(const struct sgn_driver *driver,
     }
 }
 
-void sgn_status_verdict(const struct sgn_driver *driver, struct sgn_verdict *verdict)
+void sgn_status_verdict(const struct sgn_driver *driver, struct sgn_health *verdict)
 {
     struct sgn_store_stats store;
     sgn_store_stats(driver->store, &store);
@@ -264,6 +264,21 @@ static void put_store(struct evbuffer *out, const struct sgn_driver *driver)
     (void)evbuffer_add_printf(out, "}");
 }
 
+static void put_own_witness(struct evbuffer *out, const struct sgn_driver *driver)
+{
+    size_t bytes = 0;
+    if (driver->config->witness[0] == '\0') {
+        return;
+    }
+    char *json =
+        driver->own.witness == NULL ? NULL : sgn_witness_status_json(driver->own.witness, &bytes);
+    (void)evbuffer_add_printf(out,
+                              ",\"own_witness\":%.*s",
+                              json == NULL ? 4 : (int)bytes - 1,
+                              json == NULL ? "null" : json); /* Without the end of the line. */
+    free(json);
+}
+
 static void put_own(struct evbuffer *out, const struct sgn_driver *driver)
 {
     uint32_t first = 0;
@@ -296,7 +311,7 @@ char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes)
     if (out == NULL) {
         return NULL;
     }
-    struct sgn_verdict verdict;
+    struct sgn_health verdict;
     sgn_status_verdict(driver, &verdict);
     (void)evbuffer_add_printf(out,
                               "{\"schema\":%u,\"node\":%u,\"ring\":\"%s\",\"verdict\":\"%s\"",
@@ -309,6 +324,7 @@ char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes)
     put_own(out, driver);
     put_members(out, driver);
     sgn_status_fleet(out, driver);
+    put_own_witness(out, driver);
     put_engine(out, driver);
     put_store(out, driver);
     (void)evbuffer_add_printf(out, "}\n");

@@ -6,14 +6,14 @@
 
 #define SGN_STATUS_SCHEMA 1u
 
-struct sgn_verdict {
+struct sgn_health {
     const char *word; /* healthy, degraded, cannot write, starting, stopping */
     char reason[256]; /* One sentence; "" when healthy. */
     bool ready;       /* This node takes requests and can write. */
     bool ring_ok;     /* Enough nodes live for reads and writes by majority. */
 };
 
-void sgn_status_verdict(const struct sgn_driver *driver, struct sgn_verdict *verdict);
+void sgn_status_verdict(const struct sgn_driver *driver, struct sgn_health *verdict);
 
 /* One JSON object, NUL-terminated, to be freed; NULL if out of memory. */
 char *sgn_status_json(const struct sgn_driver *driver, size_t *bytes);

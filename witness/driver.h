@@ -60,6 +60,13 @@ enum sgn_err sgn_witness_driver_create(const struct sgn_witness_config *config,
                                        size_t error_bytes);
 void sgn_witness_driver_destroy(struct sgn_witness_driver *driver);
 
+/* One request (MAP_IS, WITNESS, SEED or PING) of node `node`; `answer` points into the driver's
+ * memory until the next. */
+void sgn_witness_driver_ask(struct sgn_witness_driver *driver,
+                            uint32_t node,
+                            const struct sgn_msg *msg,
+                            struct sgn_msg *answer);
+
 uint64_t sgn_witness_clock_ms(void); /* Monotonic. */
 
 /* witness/session.c */
@@ -71,6 +78,8 @@ void sgn_witness_accept(int fd, const struct sgn_address *from, void *user); /* 
 char *sgn_witness_status_json(const struct sgn_witness_driver *driver, size_t *bytes);
 struct evbuffer;
 void sgn_witness_metrics_write(const struct sgn_witness_driver *driver, struct evbuffer *out);
+/* Of those what is the witness's, not its process's: for a node that carries one. */
+void sgn_witness_table_metrics_write(const struct sgn_witness_driver *driver, struct evbuffer *out);
 /* The admin port's answers: sgn_http_fn. */
 struct evhttp_request;
 void sgn_witness_http(struct evhttp_request *request, const char *path, void *user);

@@ -173,24 +173,25 @@ static bool is_witness_request(const struct sgn_msg *msg)
            msg->type == SGN_MSG_MAP_IS;
 }
 
-static void witness_answer(struct sgn_witness_session *session, const struct sgn_msg *msg)
+void sgn_witness_driver_ask(struct sgn_witness_driver *driver,
+                            uint32_t node,
+                            const struct sgn_msg *msg,
+                            struct sgn_msg *answer)
 {
-    struct sgn_witness_driver *driver = session->driver;
     struct sgn_sink room = sgn_sink_of(driver->room, SGN_PAGE_BYTES_MAX);
-    struct sgn_msg answer;
     struct sgn_msg request = *msg;
-    request.node = session->node; /* Who it is was agreed in HELLO. */
-    sgn_witness_step(driver->witness, sgn_witness_clock_ms(), &request, &room, &answer);
-    if (answer.err != SGN_OK) {
+    request.node = node; /* Who it is was agreed in HELLO. */
+    driver->requests++;
+    sgn_witness_step(driver->witness, sgn_witness_clock_ms(), &request, &room, answer);
+    if (answer->err != SGN_OK) {
         SGN_LOG(SGN_LOG_WARN,
                 "request refused",
-                sgn_err_text(answer.err),
+                sgn_err_text(answer->err),
                 "node=%u type=%s err=%s",
-                session->node,
+                node,
                 sgn_msg_name(msg->type),
-                sgn_err_name(answer.err));
+                sgn_err_name(answer->err));
     }
-    answer_send(session, &answer);
 }
 
 static void session_message(struct sgn_conn *conn, const struct sgn_msg *msg, void *user)
@@ -201,11 +202,13 @@ static void session_message(struct sgn_conn *conn, const struct sgn_msg *msg, vo
         session_greet(session, msg);
         return;
     }
-    session->driver->requests++;
     if (is_witness_request(msg)) {
-        witness_answer(session, msg);
+        struct sgn_msg answer;
+        sgn_witness_driver_ask(session->driver, session->node, msg, &answer);
+        answer_send(session, &answer);
         return;
     }
+    session->driver->requests++;
     if (msg->type == SGN_MSG_STATUS) {
         status_answer(session, msg);
         return;

@@ -65,14 +65,10 @@ char *sgn_witness_status_json(const struct sgn_witness_driver *driver, size_t *b
     return text;
 }
 
-void sgn_witness_metrics_write(const struct sgn_witness_driver *driver, struct evbuffer *out)
+void sgn_witness_table_metrics_write(const struct sgn_witness_driver *driver, struct evbuffer *out)
 {
     struct sgn_witness_counts c;
     sgn_witness_counts(driver->witness, &c);
-    const struct sgn_wire_counts *w = sgn_wire_counts(driver->wire);
-    sgn_prom_head(out, "build_info", "gauge", "Constant 1.");
-    (void)evbuffer_add_printf(out, "signet_build_info{version=\"%s\"} 1\n", SGN_NODE_VERSION);
-    sgn_prom_gauge(out, "map_version", c.version, "Version of the map adopted; 0: none yet.");
     sgn_prom_gauge(
         out, "witness_partitions_listed", c.partitions_listed, "Partitions that list it.");
     sgn_prom_gauge(out,
@@ -91,6 +87,17 @@ void sgn_witness_metrics_write(const struct sgn_witness_driver *driver, struct e
     sgn_prom_counter(out, "witness_seeds_total", c.seeds, "Unsettled sets of replicas added.");
     sgn_prom_counter(out, "witness_stale_total", c.stale, "Asks of another epoch.");
     sgn_prom_counter(out, "witness_overflows_total", c.overflows, "Times the table was full.");
+}
+
+void sgn_witness_metrics_write(const struct sgn_witness_driver *driver, struct evbuffer *out)
+{
+    struct sgn_witness_counts c;
+    sgn_witness_counts(driver->witness, &c);
+    const struct sgn_wire_counts *w = sgn_wire_counts(driver->wire);
+    sgn_prom_head(out, "build_info", "gauge", "Constant 1.");
+    (void)evbuffer_add_printf(out, "signet_build_info{version=\"%s\"} 1\n", SGN_NODE_VERSION);
+    sgn_prom_gauge(out, "map_version", c.version, "Version of the map adopted; 0: none yet.");
+    sgn_witness_table_metrics_write(driver, out);
     sgn_prom_counter(out, "requests_taken_total", driver->requests, "Requests, a batch being one.");
     sgn_prom_gauge(out, "nodes_connected", driver->nodes, "Connections of nodes.");
     sgn_prom_gauge(out, "clients", driver->clients, "Client connections.");
