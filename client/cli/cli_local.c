@@ -37,6 +37,7 @@ uint16_t local_free_port(uint16_t wanted)
     return port;
 }
 
+/* `ports`: of the nodes, then of the witnesses that they carry. */
 static bool write_config(const struct local *local, uint32_t id, const uint16_t *ports)
 {
     char path[LOCAL_PATH_BYTES];
@@ -48,13 +49,17 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
     }
     (void)fprintf(file,
                   "# Made by kv-cli local up.\n[node]\nid = %u\nadmin = 127.0.0.1:0\n"
-                  "data = %s/data-%u\nready_file = %s/node-%u.ready\n\n"
-                  "[ring]\nname = local\npartitions = %u\nreplicas = %u\n",
+                  "data = %s/data-%u\nready_file = %s/node-%u.ready\n",
                   id,
                   local->dir,
                   id,
                   local->dir,
-                  id,
+                  id);
+    if (id <= local->embedded) {
+        (void)fprintf(file, "witness = 127.0.0.1:%u\n", ports[local->count + id - 1]);
+    }
+    (void)fprintf(file,
+                  "\n[ring]\nname = local\npartitions = %u\nreplicas = %u\n",
                   local->partitions,
                   local->count < 3 ? local->count : 3);
     for (uint32_t i = 0; i < local->count; i++) {
@@ -74,9 +79,9 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
 
 static bool write_configs(const struct local *local)
 {
-    uint16_t ports[LOCAL_NODES_MAX] = {0};
+    uint16_t ports[2 * LOCAL_NODES_MAX] = {0};
     uint32_t next = PORT_FIRST;
-    for (uint32_t i = 0; i < local->count; i++) {
+    for (uint32_t i = 0; i < local->count + local->embedded; i++) {
         ports[i] = 0;
         while (ports[i] == 0 && next < PORT_FIRST + 4 * LOCAL_NODES_MAX) {
             ports[i] = local_free_port((uint16_t)next++);
@@ -126,13 +131,17 @@ static void print_process(const struct local *local, uint32_t id, pid_t pid)
     char listen_line[128] = "";
     char admin[128] = "";
     char name[LOCAL_NAME_BYTES];
+    char own[128] = "";
     bool is_witness = id >= LOCAL_WITNESS;
     local_name(id, name);
+    if (!is_witness && pid != 0) {
+        local_conf_line(local, id, "witness", own, sizeof(own));
+    }
     (void)local_ready_line(local, id, LOCAL_LISTEN, listen_line, sizeof(listen_line));
     (void)local_ready_line(local, id, LOCAL_ADMIN, admin, sizeof(admin));
     if (local->cli->format == CLI_JSON) {
         /* The addresses of clients are all that is called "listen". */
-        (void)printf("{\"%s\":%u,\"pid\":%ld,\"up\":%s,\"%s\":\"%s\",\"admin\":\"%s\"}\n",
+        (void)printf("{\"%s\":%u,\"pid\":%ld,\"up\":%s,\"%s\":\"%s\",\"admin\":\"%s\"",
                      is_witness ? "witness" : "node",
                      is_witness ? id - LOCAL_WITNESS : id,
                      (long)pid,
@@ -140,9 +149,15 @@ static void print_process(const struct local *local, uint32_t id, pid_t pid)
                      is_witness ? "address" : "listen",
                      pid != 0 ? listen_line : "",
                      pid != 0 ? admin : "");
+        (void)(own[0] != '\0' ? printf(",\"own_witness\":\"%s\"}\n", own) : printf("}\n"));
     } else if (pid != 0) {
-        (void)printf(
-            "%s up pid %ld listen %s admin http://%s\n", name, (long)pid, listen_line, admin);
+        (void)printf("%s up pid %ld listen %s admin http://%s%s%s\n",
+                     name,
+                     (long)pid,
+                     listen_line,
+                     admin,
+                     own[0] != '\0' ? " witness " : "",
+                     own);
     } else {
         (void)printf("%s down\n", name);
     }
@@ -188,6 +203,9 @@ static int local_up(const struct local *local)
         return local_status(local);
     }
     (void)printf("ring of %u nodes", local->count);
+    if (local->embedded > 0) {
+        (void)printf(" with %u witnesses inside", local->embedded);
+    }
     if (local->witnesses > 0) {
         (void)printf(" and %u witnesses", local->witnesses);
     }
@@ -220,26 +238,57 @@ static bool weights_of(struct local *local, const char *text)
     return true;
 }
 
-/* Configs for a ring that is not there yet. */
-static int local_make(struct local *local, const struct cli_call *call)
+/* The witnesses wanted: inside the nodes or not is settled when the ring is made. */
+static bool fleet_of(struct local *local, const struct cli_call *call, uint32_t nodes)
 {
-    uint32_t witnesses = local->witnesses;
-    uint32_t nodes = local->count == 0 ? 3 : local->count;
-    local->partitions = 256;
-    if (!cli_flag_number(call, "--nodes", 1, LOCAL_NODES_MAX, &nodes) ||
-        !cli_flag_number(call, "--witnesses", 0, LOCAL_WITNESSES_MAX, &witnesses) ||
-        !cli_flag_number(call, "--partitions", 8, 16384, &local->partitions)) {
-        return CLI_USAGE;
+    bool embed = cli_flag(call, "--embed") != NULL;
+    uint32_t most = nodes < LOCAL_WITNESSES_MAX ? nodes : LOCAL_WITNESSES_MAX;
+    uint32_t before = local->embedded + local->witnesses;
+    uint32_t wanted = embed && local->count == 0 ? most : before;
+    if (!cli_flag_number(call, "--witnesses", 0, LOCAL_WITNESSES_MAX, &wanted)) {
+        return false;
     }
-    if (witnesses < local->witnesses) {
+    if (embed && local->count > 0 && local->embedded == 0) {
+        cli_error(local->cli,
+                  SGN_ERR_INVALID,
+                  "%s holds a ring whose nodes carry no witnesses; --embed is for a new one",
+                  local->dir);
+        return false;
+    }
+    if (wanted < before) {
         cli_error(local->cli,
                   SGN_ERR_INVALID,
                   "%s has %u witnesses; kv-cli ring witness drop ID lets one go",
                   local->dir,
-                  local->witnesses);
+                  before);
+        return false;
+    }
+    if (embed && wanted > most) {
+        cli_error(local->cli,
+                  SGN_ERR_INVALID,
+                  "--embed puts one witness into each of %u nodes at most, not %u",
+                  most,
+                  wanted);
+        return false;
+    }
+    if (embed && local->count == 0) {
+        local->embedded = wanted;
+    } else {
+        local->witnesses = wanted - local->embedded; /* More than the nodes carry: beside them. */
+    }
+    return true;
+}
+
+/* Configs for a ring that is not there yet. */
+static int local_make(struct local *local, const struct cli_call *call)
+{
+    uint32_t nodes = local->count == 0 ? 3 : local->count;
+    local->partitions = 256;
+    if (!cli_flag_number(call, "--nodes", 1, LOCAL_NODES_MAX, &nodes) ||
+        !cli_flag_number(call, "--partitions", 8, 16384, &local->partitions) ||
+        !fleet_of(local, call, nodes)) {
         return CLI_USAGE;
     }
-    local->witnesses = witnesses;
     if ((local->partitions & (local->partitions - 1)) != 0) {
         cli_error(local->cli,
                   SGN_ERR_INVALID,
@@ -400,6 +449,7 @@ int cli_local(struct cli *cli, const struct cli_call *call)
     }
     local.count = configured(&local);
     local.witnesses = local_witnesses_configured(&local);
+    local.embedded = local_witnesses_embedded(&local);
     if (verb == 0) {
         bool is_new = local.count == 0;
         int status = local_make(&local, call);

@@ -23,7 +23,8 @@ struct local {
     struct cli *cli;
     char dir[2048];
     uint32_t count;
-    uint32_t witnesses;
+    uint32_t witnesses; /* Processes of their own. */
+    uint32_t embedded;  /* Or carried by the first so many nodes. */
     uint32_t weights[LOCAL_NODES_MAX];
     uint32_t partitions;
 };
@@ -48,14 +49,17 @@ bool local_node_stop(const struct local *local, uint32_t id, int signal_number);
 /* A port on 127.0.0.1 that nobody has, `wanted` or, if that is 0, any; 0: none. */
 uint16_t local_free_port(uint16_t wanted);
 
+/* The value of `name = value` in the node's or witness's conf; "" when there is none. */
+void local_conf_line(
+    const struct local *local, uint32_t id, const char *name, char *out, size_t cap);
+
 /* cli_local_witness.c */
 /* How many witness-N.conf there are, numbered without a gap. */
 uint32_t local_witnesses_configured(const struct local *local);
-/* Brings `witnesses` of them up in a ring that is up: makes each a member of the fleet if it is
- * not, starts it, and waits until the nodes have heard of it. */
+/* How many nodes have a `witness =` line, from the first on. */
+uint32_t local_witnesses_embedded(const struct local *local);
+/* Makes every witness a member of the fleet of the ring, which is up, if it is not, starts those
+ * with processes of their own, and waits until the nodes have heard of each. */
 bool local_witnesses_up(const struct local *local);
-/* The value of `name = value` in the witness's conf; "" when there is none. */
-void local_witness_line(
-    const struct local *local, uint32_t number, const char *name, char *out, size_t cap);
 
 #endif

@@ -1,5 +1,6 @@
 /* client/cli/cli_local_witness.c - the witnesses of a ring on this machine. The ring numbers them,
- * so each is first made a member by its address and then started with the number it got. */
+ * so each is first made a member by its address and then started with the number it got. One that a
+ * node carries finds its number in the map by itself. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -30,23 +31,29 @@ uint32_t local_witnesses_configured(const struct local *local)
     }
 }
 
-void local_witness_line(
-    const struct local *local, uint32_t number, const char *name, char *out, size_t cap)
+uint32_t local_witnesses_embedded(const struct local *local)
 {
-    char path[LOCAL_PATH_BYTES];
-    char line[512];
-    size_t count = strlen(name);
-    conf_path(local, number, path);
-    FILE *file = fopen(path, "re");
-    out[0] = '\0';
-    while (file != NULL && out[0] == '\0' && fgets(line, sizeof(line), file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, name, count) == 0 && strncmp(line + count, " = ", 3) == 0) {
-            (void)snprintf(out, cap, "%s", line + count + 3);
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
+    uint32_t count = 0;
+    char address[128];
+    do {
+        local_conf_line(local, count + 1, "witness", address, sizeof(address));
+        count += address[0] != '\0';
+    } while (address[0] != '\0' && count < local->count);
+    return count;
+}
+
+static uint32_t fleet_count(const struct local *local)
+{
+    return local->embedded + local->witnesses;
+}
+
+/* Of the i-th of the fleet, from 1: as its conf says; "" when there is none yet. */
+static void fleet_address(const struct local *local, uint32_t i, char *out, size_t cap)
+{
+    if (i <= local->embedded) {
+        local_conf_line(local, i, "witness", out, cap);
+    } else {
+        local_conf_line(local, LOCAL_WITNESS + i - local->embedded, "listen", out, cap);
     }
 }
 
@@ -123,8 +130,8 @@ static bool make_member(const struct local *local, struct sgn_request *request, 
 {
     char address[128];
     char known[32];
-    local_witness_line(local, number, "listen", address, sizeof(address));
-    local_witness_line(local, number, "id", known, sizeof(known));
+    local_conf_line(local, LOCAL_WITNESS + number, "listen", address, sizeof(address));
+    local_conf_line(local, LOCAL_WITNESS + number, "id", known, sizeof(known));
     if (address[0] == '\0') {
         uint16_t port = local_free_port(0);
         if (port == 0) {
@@ -166,9 +173,9 @@ static bool all_heard(const struct local *local, struct sgn_request *request)
     sgn_request_map(request, 0);
     sgn_request_set_timeout(request, TRY_MS);
     bool good = sgn_request_run(request) == SGN_OK && sgn_request_map_info(request, &map) == SGN_OK;
-    for (uint32_t i = 1; good && i <= local->witnesses; i++) {
+    for (uint32_t i = 1; good && i <= fleet_count(local); i++) {
         char address[128];
-        local_witness_line(local, i, "listen", address, sizeof(address));
+        fleet_address(local, i, address, sizeof(address));
         good = is_heard(request, &map, address);
     }
     return good;
@@ -176,6 +183,13 @@ static bool all_heard(const struct local *local, struct sgn_request *request)
 
 static bool join_all(const struct local *local, struct sgn_request *request)
 {
+    for (uint32_t i = 1; i <= local->embedded; i++) {
+        char address[128];
+        fleet_address(local, i, address, sizeof(address));
+        if (join(local, request, address) == 0) {
+            return false;
+        }
+    }
     for (uint32_t i = 1; i <= local->witnesses; i++) {
         if (!make_member(local, request, i) || !local_node_start(local, LOCAL_WITNESS + i)) {
             return false;
@@ -198,7 +212,7 @@ static bool join_all(const struct local *local, struct sgn_request *request)
 
 bool local_witnesses_up(const struct local *local)
 {
-    if (local->witnesses == 0) {
+    if (fleet_count(local) == 0) {
         return true;
     }
     struct sgn_client *client = client_of(local);

@@ -256,8 +256,8 @@ static int witness_add(struct cli *cli, struct sgn_request *request, const char 
     (void)printf("witness %u\n", id);
     if (!cli->quiet) {
         (void)fprintf(stderr,
-                      "kv-cli: start it, if it does not run: signet-witness --id %u --ring %s "
-                      "--listen %s\n",
+                      "kv-cli: start it, if it does not run and is not the [node] witness of a "
+                      "node: signet-witness --id %u --ring %s --listen %s\n",
                       id,
                       ring.name,
                       address);

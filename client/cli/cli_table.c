@@ -156,6 +156,7 @@ const struct cli_command cli_commands[] = {
      "  kv-cli local down\n",
      {{"--nodes", "N", "1..32; default 3"},
       {"--witnesses", "M", "0..16 signet-witness; default 0; more may be asked for later"},
+      {"--embed", NULL, "a new ring's witnesses live inside the nodes; default: in each of them"},
       {"--dir", "DIR", "configs, data and logs; default signet-local"},
       {"--weights", "W,...", "one weight per node; default 1 each"},
       {"--partitions", "Q", "a power of two, 8..16384; default 256"},
