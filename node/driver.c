@@ -166,8 +166,8 @@ void sgn_driver_feed(struct sgn_driver *driver, struct sgn_event *event)
     driver->stepping = true;
     driver->feeds++;
     step(driver, event);
-    struct sgn_own_answer *answer = NULL;
-    while (driver->ready.count > 0 || (answer = sgn_own_witness_take(&driver->own)) != NULL) {
+    while (driver->ready.count > 0 || driver->own.first != NULL) {
+        struct sgn_own_answer *answer = sgn_own_witness_take(&driver->own);
         if (answer != NULL) {
             struct sgn_event told = {
                 .type = SGN_EV_MESSAGE, .node = answer->msg.node, .msg = answer->msg};
