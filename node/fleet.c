@@ -178,6 +178,7 @@ enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size
     sgn_own_witness_init(&driver->own,
                          driver->ring.name,
                          driver->config->witness,
+                         driver->config->listen,
                          driver->config->witness_memory_bytes);
     sgn_driver_follow_map(driver);
     return SGN_OK;

@@ -156,8 +156,9 @@ static enum sgn_err addresses_check(struct sgn_loader *loader)
                            SGN_OPTION_node_admin,
                            "is the address of [node] listen; give it a port of its own");
     }
-    bool taken = config->witness[0] != '\0' && (strcmp(config->witness, config->listen) == 0 ||
-                                                strcmp(config->witness, config->admin) == 0);
+    bool taken = config->witness[0] != '\0' &&
+                 (strcmp(strrchr(config->witness, ':'), strrchr(config->listen, ':')) == 0 ||
+                  strcmp(config->witness, config->admin) == 0);
     for (uint32_t i = 0; i < config->member_count; i++) {
         taken = taken || strcmp(config->witness, config->members[i].member.address) == 0;
     }

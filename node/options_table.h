@@ -82,7 +82,7 @@
       0,                                                                                           \
       "",                                                                                          \
       "Where this node is a witness too, once kv-cli ring witness add has listed that very "       \
-      "address. Not set: it is none.")                                                             \
+      "address: on the host of listen, at this port. Not set: it is none.")                        \
     X(node,                                                                                        \
       witness_memory,                                                                              \
       SIZE,                                                                                        \

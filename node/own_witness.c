@@ -6,18 +6,29 @@
 
 void sgn_own_witness_init(struct sgn_own_witness *own,
                           const char *ring,
-                          const char *listen,
+                          const char *address,
+                          const char *node_listen,
                           uint64_t memory_bytes)
 {
+    const char *port = strrchr(address, ':');
+    const char *node_port = strrchr(node_listen, ':');
     (void)snprintf(own->config.ring, sizeof(own->config.ring), "%s", ring);
-    (void)snprintf(own->config.listen, sizeof(own->config.listen), "%s", listen);
+    (void)snprintf(own->address, sizeof(own->address), "%s", address);
+    if (port != NULL && node_port != NULL) {
+        (void)snprintf(own->config.listen,
+                       sizeof(own->config.listen),
+                       "%.*s%s",
+                       (int)(node_port - node_listen),
+                       node_listen,
+                       port);
+    }
     own->config.memory_bytes = memory_bytes;
 }
 
 uint32_t sgn_own_witness_listed(const struct sgn_own_witness *own, const struct sgn_map *map)
 {
     for (uint32_t i = 0; i < map->witness_count; i++) {
-        if (strcmp(map->witnesses[i].address, own->config.listen) == 0) {
+        if (strcmp(map->witnesses[i].address, own->address) == 0) {
             return map->witnesses[i].id;
         }
     }

@@ -1,6 +1,6 @@
 /* node/own_witness.h - the witness that a node may carry in its own process.
  *
- * To the ring it is a witness as any other, listed in the map by the address it listens at, with an
+ * To the ring it is a witness as any other, listed in the map by its address, with an
  * incarnation that ends with this process. Only the way to it is short for this node: a request is
  * a call and its answer is kept until the engine can be entered again, so a strong read that this
  * node coordinates sends one message less.
@@ -21,17 +21,20 @@ struct sgn_own_answer {
 
 struct sgn_own_witness {
     struct sgn_witness_config config;
-    struct sgn_witness_driver *witness;  /* NULL: the map lists none at our address. */
+    char address[SGN_ADDRESS_BYTES_MAX + 1]; /* By which the map lists it. */
+    struct sgn_witness_driver *witness;      /* NULL: the map lists none at our address. */
     struct sgn_own_answer *first, *last; /* As many as the engine asked in one event, at most. */
     bool failure_told;
 };
 
 #define SGN_OWN_WITNESS_ERROR_BYTES 512u
 
-/* `listen` "": never listed. */
+/* `address` "": never listed. It listens on the host of `node_listen`, for as with the node's own
+ * address the one that others dial need not be one of this machine. */
 void sgn_own_witness_init(struct sgn_own_witness *own,
                           const char *ring,
-                          const char *listen,
+                          const char *address,
+                          const char *node_listen,
                           uint64_t memory_bytes);
 /* Its number on the wire in this map; 0: it is not in it. */
 uint32_t sgn_own_witness_listed(const struct sgn_own_witness *own, const struct sgn_map *map);
