@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "bench/cpu.h"
+#include "bench/relay.h"
 #include "ring/core/check.h"
 
 #define PATH_BYTES (SGN_PROCS_DIR_BYTES + 64)
@@ -92,7 +93,6 @@ static bool choose_ports(struct sgn_procs *procs, uint32_t count, struct sgn_why
             break;
         }
         procs->procs[taken + 1].port = ntohs(at.sin_port);
-        procs->procs[taken + 1].address = procs->procs[taken + 1].port;
     }
     for (uint32_t i = 0; i < taken; i++) {
         (void)close(fds[i]);
@@ -161,6 +161,15 @@ bool sgn_procs_open(struct sgn_procs *procs,
     return true;
 }
 
+void sgn_procs_embed(struct sgn_procs *procs)
+{
+    SGN_ASSERT(procs->witness_count <= procs->node_count);
+    for (uint32_t i = 1; i <= procs->witness_count; i++) {
+        procs->procs[i].witness_port = procs->procs[procs->node_count + i].port;
+    }
+    procs->witness_count = 0;
+}
+
 static void data_of(const struct sgn_procs *procs, uint32_t number, char *out)
 {
     path_of(procs, number, procs->own_disks ? "disk" : "data", out);
@@ -184,8 +193,13 @@ static void write_config(const struct sgn_procs *procs, uint32_t number, FILE *f
                   procs->dir,
                   number,
                   procs->node_count < 3 ? procs->node_count : 3);
+    if (procs->procs[number].witness_port != 0) {
+        (void)fprintf(
+            file, "\n[node]\nwitness = " SGN_RELAY_HOST ":%u\n", procs->procs[number].witness_port);
+    }
     for (uint32_t i = 1; i <= procs->node_count; i++) {
-        (void)fprintf(file, "\n[member.%u]\naddress = 127.0.0.1:%u\n", i, procs->procs[i].address);
+        (void)fprintf(
+            file, "\n[member.%u]\naddress = " SGN_RELAY_HOST ":%u\n", i, procs->procs[i].port);
     }
 }
 

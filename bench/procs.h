@@ -22,9 +22,9 @@ struct sgn_proc {
     uint32_t id; /* Of a witness: the number the ring gave it; set before its first start. */
     bool paused;
     bool disk_full;
-    bool disk_failed; /* Its disk was full at some time since it was started. */
-    uint16_t port;    /* Where it listens. */
-    uint16_t address; /* The port that others are told. */
+    bool disk_failed;      /* Its disk was full at some time since it was started. */
+    uint16_t port;         /* Here it listens; others are told SGN_RELAY_HOST. */
+    uint16_t witness_port; /* Of the witness that a node carries; 0: none. */
     uint32_t starts;
 };
 
@@ -38,8 +38,8 @@ struct sgn_procs {
 };
 
 /* Finds the programs beside this one (or SIGNET_NODE, SIGNET_WITNESS), makes the folder (`dir`
- * NULL: one in /tmp) and chooses ports; `address` is set equal to `port`. If disks are asked for
- * and cannot be had, own_disks stays false. Call before any thread is started. */
+ * NULL: one in /tmp) and chooses ports. If disks are asked for and cannot be had, own_disks stays
+ * false. Call before any thread is started. */
 bool sgn_procs_open(struct sgn_procs *procs,
                     const char *dir,
                     uint32_t node_count,
@@ -47,7 +47,11 @@ bool sgn_procs_open(struct sgn_procs *procs,
                     bool disks,
                     struct sgn_why *why) __attribute__((warn_unused_result));
 
-/* Writes the nodes' configs, once the addresses are what they shall be. */
+/* Before they are configured: the first nodes carry the witnesses, one each, which then are no
+ * processes. No more of them than nodes. */
+void sgn_procs_embed(struct sgn_procs *procs);
+
+/* Writes the nodes' configs. */
 bool sgn_procs_configure(const struct sgn_procs *procs, struct sgn_why *why)
     __attribute__((warn_unused_result));
 

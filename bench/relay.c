@@ -3,6 +3,7 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,7 +96,7 @@ static void on_accept(int fd, const struct sgn_address *from, void *user)
     bufferevent_setcb(target, on_read, NULL, on_event, &pipe->flows[1]);
     if (bufferevent_enable(dialler, EV_READ | EV_WRITE) != 0 ||
         bufferevent_enable(target, EV_READ | EV_WRITE) != 0 ||
-        !target_connect(target, door->target_port)) {
+        !target_connect(target, door->port)) {
         pipe->broken = true;
         return;
     }
@@ -181,24 +182,21 @@ bool sgn_relay_open(struct sgn_relay **out, uint64_t seed, struct sgn_why *why)
     return true;
 }
 
-bool sgn_relay_listen(struct sgn_relay *relay,
-                      uint32_t end,
-                      uint16_t target_port,
-                      uint16_t *port,
-                      struct sgn_why *why)
+bool sgn_relay_listen(struct sgn_relay *relay, uint32_t end, uint16_t port, struct sgn_why *why)
 {
     SGN_ASSERT(!relay->running && relay->door_count < SGN_RELAY_ENDS_MAX);
     SGN_ASSERT(end < SGN_RELAY_ENDS_MAX);
     struct sgn_relay_door *door = &relay->doors[relay->door_count];
     struct sgn_address address;
-    *door = (struct sgn_relay_door){.relay = relay, .end = end, .target_port = target_port};
-    if (sgn_address_parse("127.0.0.1:0", &address, why) != SGN_OK ||
+    char text[SGN_ADDRESS_TEXT_BYTES];
+    (void)snprintf(text, sizeof(text), SGN_RELAY_HOST ":%u", port);
+    *door = (struct sgn_relay_door){.relay = relay, .end = end, .port = port};
+    if (sgn_address_parse(text, &address, why) != SGN_OK ||
         sgn_listener_create(relay->base, &address, on_accept, door, &door->listener, why) !=
             SGN_OK) {
         return false;
     }
     relay->door_count++;
-    *port = sgn_address_port(sgn_listener_address(door->listener));
     return true;
 }
 

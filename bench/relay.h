@@ -1,16 +1,16 @@
 /* bench/relay.h - a network that loses, delays, repeats, reorders and cuts, between real processes.
  *
- * Each member of the ring is given a port of the relay for its address; the relay connects on to
- * where the member really listens. Who dialled is read from the first frame (ring/net/hello.h), so
- * one port per member is enough to tell all links apart. It works on whole frames of Signet: a
- * stream with a frame left out or repeated is still a stream that both ends can read. HELLO is
- * never lost or repeated.
+ * Members listen on 127.0.0.1; the address they are given is the same port of SGN_RELAY_HOST, where
+ * the relay listens and from where it connects on. Who dialled is read from the first frame
+ * (ring/net/hello.h), so one port per member is enough to tell all links apart. It works on whole
+ * frames of Signet: a stream with a frame left out or repeated is still a stream that both ends
+ * can read. HELLO is never lost or repeated.
  *
  * An end is 0 for all clients together, else a number below SGN_RELAY_ENDS_MAX of the caller's
  * choice; the ends of nodes are their ids. A rule is for one direction of one pair of ends.
  *
  * Owns: its thread, sockets and frames on the way. Threads: every function may be called from any
- * one thread at a time; rules may change at any time. Binds 127.0.0.1 only. */
+ * one thread at a time; rules may change at any time. */
 #ifndef SGN_BENCH_RELAY_H
 #define SGN_BENCH_RELAY_H
 
@@ -19,6 +19,7 @@
 
 #include "ring/net/why.h"
 
+#define SGN_RELAY_HOST       "127.0.0.2" /* Linux's loopback has it unasked. */
 #define SGN_RELAY_ENDS_MAX   32u
 #define SGN_RELAY_HELD_BYTES (64u << 20) /* Of one direction of one connection; then it is reset. */
 
@@ -46,12 +47,9 @@ struct sgn_relay;
 /* False with a sentence: no memory or descriptors. The seed decides the draws, not the times. */
 bool sgn_relay_open(struct sgn_relay **relay, uint64_t seed, struct sgn_why *why)
     __attribute__((warn_unused_result));
-/* Before start: the port whoever wants `end` has to dial; it is passed on to target_port. */
-bool sgn_relay_listen(struct sgn_relay *relay,
-                      uint32_t end,
-                      uint16_t target_port,
-                      uint16_t *port,
-                      struct sgn_why *why) __attribute__((warn_unused_result));
+/* Before start: passes on what `end` is told at this port, one of several maybe. */
+bool sgn_relay_listen(struct sgn_relay *relay, uint32_t end, uint16_t port, struct sgn_why *why)
+    __attribute__((warn_unused_result));
 bool sgn_relay_start(struct sgn_relay *relay, struct sgn_why *why)
     __attribute__((warn_unused_result));
 

@@ -45,7 +45,7 @@ struct sgn_relay_door {
     struct sgn_relay *relay;
     struct sgn_listener *listener;
     uint32_t end;
-    uint16_t target_port;
+    uint16_t port;
 };
 
 struct sgn_relay {

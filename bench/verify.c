@@ -17,13 +17,15 @@ static const char help[] =
     "  kv-bench verify --duration S --faults LIST [--nodes 3] [--witnesses 3] [--seed N]\n"
     "                  [--history FILE] [--dir D] [--workers 8] [--keys 6] [--rotate S]\n"
     "                  [--pause-us 1000] [--bucket-kind ordered|available]\n"
-    "                  [--read strong|eventual]\n"
+    "                  [--read strong|eventual] [--embed]\n"
     "  kv-bench verify --check FILE\n"
     "\n"
     "LIST is names with commas between, or all, or none: kill, pause, cut, oneway, delay, loss,\n"
     "duplicate, reorder, diskfull (needs the right to mount a tmpfs), witness, wipe (a node\n"
     "comes back with an empty disk). The processes run on 127.0.0.1, talk by way of a relay and\n"
-    "end with kv-bench. --dir keeps what they leave; without it a folder in /tmp is used and,\n"
+    "end with kv-bench. --embed runs the witnesses inside the first nodes, with which they are\n"
+    "killed and cut off, instead of as processes of their own: then \"witness\" is left out.\n"
+    "--dir keeps what they leave; without it a folder in /tmp is used and,\n"
     "if all is well, removed. docs/history.md describes the history.\n"
     "Exit status: 0 no violation, 1 violation, or a process that died of itself, or a key that\n"
     "cannot be read once all is healed, 2 wrong use or not a history, 3 the judge gave up.\n";
@@ -43,6 +45,7 @@ enum option_id {
     OPT_KEYS,
     OPT_ROTATE,
     OPT_PAUSE,
+    OPT_EMBED,
     OPT_HELP
 };
 
@@ -61,6 +64,7 @@ static const struct option longs[] = {
     {"keys", required_argument, NULL, OPT_KEYS},
     {"rotate", required_argument, NULL, OPT_ROTATE},
     {"pause-us", required_argument, NULL, OPT_PAUSE},
+    {"embed", no_argument, NULL, OPT_EMBED},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -128,6 +132,7 @@ static bool set_option(struct sgn_verify_options *o, int id, const char *text)
     case OPT_HISTORY: o->history = text; return true;
     case OPT_CHECK: o->check = text; return true;
     case OPT_DIR: o->dir = text; return true;
+    case OPT_EMBED: o->embed = true; return true;
     case OPT_SEED: o->seed = strtoull(text, &end, 10); return end != text && *end == '\0';
     case OPT_KIND:
         word = find_word(kinds, text, strlen(text));
@@ -254,28 +259,35 @@ static bool enough(const struct sgn_history *history)
     return reads >= 100 && writes >= 100;
 }
 
+/* The faults that this ring cannot have. */
+static void leave_out(struct sgn_verify_options *o, bool own_disks)
+{
+    if ((o->faults >> SGN_FAULT_DISKFULL & 1) != 0 && !own_disks) {
+        (void)puts("no right to mount a tmpfs: diskfull is left out");
+        o->faults &= ~(UINT32_C(1) << SGN_FAULT_DISKFULL);
+    }
+    if ((o->faults >> SGN_FAULT_WITNESS & 1) != 0 && (o->witnesses == 0 || o->embed)) {
+        (void)puts("witness is left out: none is a process of its own");
+        o->faults &= ~(UINT32_C(1) << SGN_FAULT_WITNESS);
+    }
+    if ((o->faults >> SGN_FAULT_WIPE & 1) != 0 && (o->nodes < 3 || o->kind != SGN_BUCKET_ORDERED)) {
+        (void)puts("wipe is left out: it needs an ordered bucket and three nodes");
+        o->faults &= ~(UINT32_C(1) << SGN_FAULT_WIPE);
+    }
+}
+
 static int run(struct sgn_verify *verify)
 {
     struct sgn_verify_options *o = &verify->options;
     struct sgn_why why = {{0}};
     bool good = sgn_verify_ring(verify, &why);
     if (good) {
-        if ((o->faults >> SGN_FAULT_DISKFULL & 1) != 0 && !verify->procs.own_disks) {
-            (void)puts("no right to mount a tmpfs: diskfull is left out");
-            o->faults &= ~(UINT32_C(1) << SGN_FAULT_DISKFULL);
-        }
-        if (o->witnesses == 0) {
-            o->faults &= ~(UINT32_C(1) << SGN_FAULT_WITNESS);
-        }
-        if ((o->faults >> SGN_FAULT_WIPE & 1) != 0 &&
-            (o->nodes < 3 || o->kind != SGN_BUCKET_ORDERED)) {
-            (void)puts("wipe is left out: it needs an ordered bucket and three nodes");
-            o->faults &= ~(UINT32_C(1) << SGN_FAULT_WIPE);
-        }
-        (void)printf("%u nodes, %u witnesses, %u workers on %u keys for %u s, seed %" PRIu64
+        leave_out(o, verify->procs.own_disks);
+        (void)printf("%u nodes, %u witnesses%s, %u workers on %u keys for %u s, seed %" PRIu64
                      ", in %s\n",
                      o->nodes,
                      o->witnesses,
+                     o->embed ? " inside them" : "",
                      o->workers,
                      o->keys,
                      o->duration_s,
@@ -340,6 +352,10 @@ int sgn_verify_main(int argc, char **argv)
     }
     if (optind < argc) {
         (void)fprintf(stderr, "kv-bench: verify takes no words, so not \"%s\"\n", argv[optind]);
+        return 2;
+    }
+    if (o->embed && o->witnesses > o->nodes) {
+        (void)fputs("kv-bench: --embed needs a node for each of the --witnesses\n", stderr);
         return 2;
     }
     int status = o->check != NULL ? check_file(o->check) : run(&verify);

@@ -11,7 +11,8 @@
  *   duplicate  frames come twice, the second time up to a second late, also those of clients
  *   reorder    frames overtake each other
  *   diskfull   a node's disk, a small tmpfs, is full or at its reserve (needs the right to mount)
- *   witness    kill -9 of a witness, now and then of all, and a start later: it forgets everything
+ *   witness    kill -9 of a witness, now and then of all, and a start later: it forgets everything;
+ *              not if nodes carry them, with which they are killed and cut off
  *   wipe       kill -9 of a node, and a start with an empty disk; the next one when the ring has
  *              mended it, for no promise covers two at once */
 #ifndef SGN_BENCH_VERIFY_H
@@ -66,6 +67,7 @@ struct sgn_verify_options {
     uint64_t seed;
     enum sgn_bucket_kind kind;
     enum sgn_read_mode read;
+    bool embed;                        /* The first nodes carry the witnesses. */
     const char *history, *check, *dir; /* NULL: none. */
 };
 

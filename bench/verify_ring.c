@@ -1,5 +1,5 @@
 /* The ring of verify: nodes, then witnesses under the numbers that the ring gives them, and the
- * bucket; every member is known to the others by a port of the relay. */
+ * bucket; every member is known to the others by an address of the relay. */
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,16 +47,23 @@ static void prepare_bucket(struct sgn_request *request, const void *what)
     sgn_request_bucket_create(request, sgn_text(SGN_VERIFY_BUCKET), options->kind, 0, 0, 0);
 }
 
+/* The first is 1. One that a node carries starts by itself when it is listed. */
 static bool add_witness(struct sgn_verify *verify,
-                        uint32_t number,
+                        uint32_t index,
                         struct sgn_request *request,
                         struct sgn_why *why)
 {
+    bool embed = verify->options.embed;
+    uint32_t number = embed ? index : verify->procs.node_count + index;
     struct sgn_proc *proc = &verify->procs.procs[number];
     char address[32];
-    (void)snprintf(address, sizeof(address), "127.0.0.1:%u", proc->address);
+    (void)snprintf(
+        address, sizeof(address), SGN_RELAY_HOST ":%u", embed ? proc->witness_port : proc->port);
     if (!insist(request, prepare_witness, address, why)) {
         return false;
+    }
+    if (embed) {
+        return true;
     }
     proc->id = sgn_request_witness_id(request);
     return sgn_procs_start(&verify->procs, number, why) &&
@@ -81,22 +88,22 @@ static bool fleet_serves(const struct sgn_request *request, uint32_t witness_cou
 
 static bool fill_ring(struct sgn_verify *verify, struct sgn_request *request, struct sgn_why *why)
 {
-    const struct sgn_procs *procs = &verify->procs;
+    const struct sgn_verify_options *o = &verify->options;
     bool good = true;
-    for (uint32_t i = 1; good && i <= procs->witness_count; i++) {
-        good = add_witness(verify, procs->node_count + i, request, why);
+    for (uint32_t i = 1; good && i <= o->witnesses; i++) {
+        good = add_witness(verify, i, request, why);
     }
     uint64_t until_ns = sgn_bench_now_ns() + SGN_PROCS_WAIT_MS * MS;
-    for (bool wait = procs->witness_count > 0; good && wait;) {
+    for (bool wait = o->witnesses > 0; good && wait;) {
         good = insist(request, prepare_map, NULL, why);
-        wait = good && !fleet_serves(request, procs->witness_count);
+        wait = good && !fleet_serves(request, o->witnesses);
         if (wait && sgn_bench_now_ns() > until_ns) {
             sgn_why_set(why, "the witnesses are not witnesses of every partition after 30 s");
             good = false;
         }
         (void)poll(NULL, 0, 20);
     }
-    return good && insist(request, prepare_bucket, &verify->options, why);
+    return good && insist(request, prepare_bucket, o, why);
 }
 
 static bool join_ring(struct sgn_verify *verify, struct sgn_why *why)
@@ -120,23 +127,27 @@ bool sgn_verify_ring(struct sgn_verify *verify, struct sgn_why *why)
 {
     const struct sgn_verify_options *o = &verify->options;
     struct sgn_procs *procs = &verify->procs;
-    uint32_t count = o->nodes + o->witnesses;
     bool disks = (o->faults >> SGN_FAULT_DISKFULL & 1) != 0;
     if (!sgn_procs_open(procs, o->dir, o->nodes, o->witnesses, disks, why) ||
         !sgn_relay_open(&verify->relay, o->seed, why)) {
         return false;
     }
+    if (o->embed) {
+        sgn_procs_embed(procs);
+    }
     bool good = true;
     size_t used = 0;
-    for (uint32_t i = 1; good && i <= count; i++) {
-        good =
-            sgn_relay_listen(verify->relay, i, procs->procs[i].port, &procs->procs[i].address, why);
+    for (uint32_t i = 1; good && i <= procs->node_count + procs->witness_count; i++) {
+        const struct sgn_proc *proc = &procs->procs[i];
+        good = sgn_relay_listen(verify->relay, i, proc->port, why) &&
+               (proc->witness_port == 0 ||
+                sgn_relay_listen(verify->relay, i, proc->witness_port, why));
         if (i <= o->nodes) {
             used += (size_t)snprintf(verify->seeds + used,
                                      sizeof(verify->seeds) - used,
-                                     "%s127.0.0.1:%u",
+                                     "%s" SGN_RELAY_HOST ":%u",
                                      i > 1 ? "," : "",
-                                     procs->procs[i].address);
+                                     proc->port);
         }
     }
     good = good && sgn_relay_start(verify->relay, why) && sgn_procs_configure(procs, why);

@@ -44,6 +44,8 @@ says 'broken:4: not JSON'
 status 2 --check "$work/none"
 status 2 --faults kill,flood
 status 2 --duration 0
+status 2 --nodes 3 --witnesses 4 --embed
+says 'a node for each'
 
 # The canaries. Eventual reads may be old, and an available bucket gives up order when nodes come
 # and go: a violation comes within seconds, though not on every seed.
@@ -67,4 +69,6 @@ canary available kill,pause,loss,duplicate
 
 # And what is promised holds, for a moment; ./check --full runs a minute.
 status 0 --duration 8 --faults all --seed 1
+says 'ok: '
+status 0 --duration 8 --faults all --seed 1 --embed
 says 'ok: '

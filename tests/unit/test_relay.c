@@ -1,4 +1,5 @@
 /* The relay between two plain sockets: what it does to frames is what it was told. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -73,6 +74,7 @@ static int64_t hear(struct bed *bed, int fd, int wait_ms)
 static void bed_dial(struct bed *bed)
 {
     struct sockaddr_in at = loopback(bed->port);
+    cr_assert_eq(inet_pton(AF_INET, SGN_RELAY_HOST, &at.sin_addr), 1);
     bed->filled = 0;
     bed->dialler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(connect(bed->dialler, (struct sockaddr *)&at, sizeof(at)), 0);
@@ -101,8 +103,8 @@ static void bed_open(struct bed *bed)
               listen(bed->listener, 8) == 0 &&
               getsockname(bed->listener, (struct sockaddr *)&at, &bytes) == 0);
     cr_assert(sgn_relay_open(&bed->relay, 1, &why), "%s", why.text);
-    cr_assert(
-        sgn_relay_listen(bed->relay, 3, ntohs(at.sin_port), &bed->port, &why), "%s", why.text);
+    bed->port = ntohs(at.sin_port);
+    cr_assert(sgn_relay_listen(bed->relay, 3, bed->port, &why), "%s", why.text);
     cr_assert(sgn_relay_start(bed->relay, &why), "%s", why.text);
     bed_dial(bed);
 }
