@@ -100,7 +100,8 @@ includes()
 
 rule "ring/core includes only ring/core" "$(includes '^ring/core/.*\.[ch]$' 'ring/core/')"
 rule "ring/net includes only ring" "$(includes '^ring/net/.*\.[ch]$' 'ring/')"
-rule "node includes only ring and node" "$(includes '^node/.*\.[ch]$' '(ring|node)/')"
+rule "node includes only ring, node and witness" "$(
+    includes '^node/.*\.[ch]$' '(ring|node|witness)/')"
 rule "client includes only ring and client" "$(
     includes '^client/.*\.[ch]$' '((ring|client)/|signet(_ring)?\.h)' |
         grep -v '^client/examples/' || true)"

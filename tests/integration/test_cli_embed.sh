@@ -36,7 +36,7 @@ expect "conditional write" 0 "2-" "$cli" put k two --if-version "$version"
 expect "strong read" 0 "two" "$cli" get k --read strong
 settles "fast again, by two of three" "fast" "$cli" get k --read strong --explain
 
-# --- its port is in use when it comes back: it serves, says so, and tries again --------------------
+# --- its port is in use when it comes back: it serves, says so, tries again -----------------------
 address=$(sed -n 's/^witness = //p' "$work/ring/node-2.conf")
 "$build/witness/signet-witness" --id 9 --ring other --listen "$address" 2>"$work/squatter" &
 squatter=$!
@@ -78,7 +78,8 @@ expect "a ring without" 0 "ring of 1 nodes up" \
     "$cli" local up --dir "$work/ring" --nodes 1 --partitions 8
 expect "is not changed" 2 "for a new one" "$cli" local up --dir "$work/ring" --embed
 expect "an address of the node" 2 "port of its own" "$build/node/signet-node" \
-    --config "$work/ring/node-1.conf" --check-config --witness 127.0.0.1:7301 --listen 127.0.0.1:7301
+    --config "$work/ring/node-1.conf" --check-config \
+    --witness 127.0.0.1:7301 --listen 127.0.0.1:7301
 expect "down at last" 0 "" "$cli" local down --wipe --dir "$work/ring"
 
 ended
