@@ -193,10 +193,6 @@ static void write_config(const struct sgn_procs *procs, uint32_t number, FILE *f
                   procs->dir,
                   number,
                   procs->node_count < 3 ? procs->node_count : 3);
-    if (procs->procs[number].witness_port != 0) {
-        (void)fprintf(
-            file, "\n[node]\nwitness = " SGN_RELAY_HOST ":%u\n", procs->procs[number].witness_port);
-    }
     for (uint32_t i = 1; i <= procs->node_count; i++) {
         (void)fprintf(
             file, "\n[member.%u]\naddress = " SGN_RELAY_HOST ":%u\n", i, procs->procs[i].port);

@@ -24,7 +24,7 @@ struct sgn_proc {
     bool disk_full;
     bool disk_failed;      /* Its disk was full at some time since it was started. */
     uint16_t port;         /* Here it listens; others are told SGN_RELAY_HOST. */
-    uint16_t witness_port; /* Of the witness that a node carries; 0: none. */
+    uint16_t witness_port; /* Of the witness inside a node; 0: none. */
     uint32_t starts;
 };
 

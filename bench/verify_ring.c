@@ -30,9 +30,15 @@ static bool insist(struct sgn_request *request,
     }
 }
 
+struct newcomer {
+    char address[32];
+    uint32_t node; /* It is inside; 0: a process of its own. */
+};
+
 static void prepare_witness(struct sgn_request *request, const void *what)
 {
-    sgn_request_witness_add(request, sgn_text(what));
+    const struct newcomer *newcomer = what;
+    sgn_request_witness_add(request, sgn_text(newcomer->address), newcomer->node);
 }
 
 static void prepare_map(struct sgn_request *request, const void *what)
@@ -56,10 +62,12 @@ static bool add_witness(struct sgn_verify *verify,
     bool embed = verify->options.embed;
     uint32_t number = embed ? index : verify->procs.node_count + index;
     struct sgn_proc *proc = &verify->procs.procs[number];
-    char address[32];
-    (void)snprintf(
-        address, sizeof(address), SGN_RELAY_HOST ":%u", embed ? proc->witness_port : proc->port);
-    if (!insist(request, prepare_witness, address, why)) {
+    struct newcomer newcomer = {.node = embed ? number : 0};
+    (void)snprintf(newcomer.address,
+                   sizeof(newcomer.address),
+                   SGN_RELAY_HOST ":%u",
+                   embed ? proc->witness_port : proc->port);
+    if (!insist(request, prepare_witness, &newcomer, why)) {
         return false;
     }
     if (embed) {

@@ -76,13 +76,13 @@ void sgn_request_map(struct sgn_request *request, uint32_t node)
     }
 }
 
-void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes address)
+void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes address, uint32_t node)
 {
     if (!sgn_setup_begin(request, SGN_OP_WITNESS_ADD)) {
         return;
     }
     request->props_kind = SGN_MAP_ADD_WITNESS;
-    request->props = 0;
+    request->props = node;
     if (address.count == 0 || address.count > SGN_ADDRESS_BYTES_MAX) {
         sgn_setup_refuse(request, SGN_ERR_INVALID, "a witness has an address and port");
         return;
@@ -169,7 +169,8 @@ int sgn_request_witness(const struct sgn_request *request,
     const struct sgn_witness_member *member = &map->witnesses[index];
     struct sgn_witness_info full = {.id = member->id & ~SGN_WITNESS_BIT,
                                     .incarnation = member->incarnation,
-                                    .is_leaving = member->leaving};
+                                    .is_leaving = member->leaving,
+                                    .node = member->host};
     for (uint32_t i = 0; i < map->partition_count; i++) {
         full.groups += sgn_line_group_index(&map->lines[i], member->id) >= 0;
     }

@@ -65,8 +65,11 @@ SGN_API void sgn_request_map(struct sgn_request *request, uint32_t node);
 /* Changes of the map, for operators. One that holds already is done, so each may be repeated.
  * SGN_ERR_UNKNOWN: it may come about yet; look at the map, or ask again.
  * A witness at `address` becomes a member of the fleet. The ring gives it its number
- * (sgn_request_witness_id), with which signet-witness is to be started there. */
-SGN_API void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes address);
+ * (sgn_request_witness_id), with which signet-witness is to be started there. With a `node`, it is
+ * that node itself that begins to be a witness too, at the port of `address`; 0: none. */
+SGN_API void sgn_request_witness_add(struct sgn_request *request,
+                                     struct sgn_bytes address,
+                                     uint32_t node);
 /* It leaves its groups, and the fleet when it is in none any more. */
 SGN_API void sgn_request_witness_drop(struct sgn_request *request, uint32_t witness);
 /* Ordered writes of a partition (SGN_ALL_PARTITIONS: all) wait no longer for witnesses or nodes of
@@ -100,6 +103,7 @@ struct sgn_witness_info {
     uint32_t groups;      /* Partitions it is a witness of. */
     int is_leaving;
     char address[64];
+    uint32_t node; /* In whose process it lives; 0: it has one of its own. */
 };
 enum sgn_replica_state {
     SGN_REPLICA_IN_SYNC = 0,

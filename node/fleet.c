@@ -37,48 +37,55 @@ static void dial(struct sgn_driver *driver, const struct sgn_witness_member *wit
     }
 }
 
+static void own_end(struct sgn_driver *driver)
+{
+    struct sgn_own_witness *own = &driver->own;
+    struct sgn_event down = {.type = SGN_EV_PEER_DOWN, .node = own->witness->self.node};
+    SGN_LOG(SGN_LOG_INFO,
+            "own witness ends",
+            "the map does not list it any more",
+            "witness=%u",
+            own->config.id);
+    sgn_own_witness_stop(own);
+    sgn_driver_feed(driver, &down);
+}
+
+static void own_begin(struct sgn_driver *driver, const struct sgn_witness_member *listed)
+{
+    struct sgn_own_witness *own = &driver->own;
+    struct sgn_event up = {.type = SGN_EV_PEER_UP, .node = listed->id};
+    bool told = own->error[0] != '\0';
+    if (sgn_own_witness_start(own, driver->base, listed, driver->ring_digest)) {
+        SGN_LOG(SGN_LOG_INFO,
+                "own witness starts",
+                NULL,
+                "witness=%u incarnation=%u listen=%s",
+                own->config.id,
+                own->witness->self.incarnation,
+                own->config.listen);
+        sgn_driver_feed(driver, &up);
+    } else if (!told) {
+        SGN_LOG(SGN_LOG_ERROR,
+                "own witness cannot start; tried again every second",
+                own->error,
+                "witness=%u listen=%s",
+                own->config.id,
+                own->config.listen);
+    }
+}
+
 void sgn_driver_follow_own(struct sgn_driver *driver)
 {
     struct sgn_own_witness *own = &driver->own;
-    uint32_t id = sgn_own_witness_listed(own, sgn_engine_map(driver->engine));
-    char error[SGN_OWN_WITNESS_ERROR_BYTES];
-    if (own->witness != NULL && !sgn_own_witness_is(own, id)) {
-        struct sgn_event down = {.type = SGN_EV_PEER_DOWN, .node = own->witness->self.node};
-        SGN_LOG(SGN_LOG_INFO,
-                "own witness ends",
-                "the map does not list it any more",
-                "witness=%u",
-                own->config.id);
-        sgn_own_witness_stop(own);
-        sgn_driver_feed(driver, &down);
+    const struct sgn_witness_member *listed =
+        sgn_own_witness_listed(sgn_engine_map(driver->engine), driver->config->id);
+    if (own->witness != NULL && (listed == NULL || !sgn_own_witness_is(own, listed->id))) {
+        own_end(driver); /* Another one begins with the next second. */
+    } else if (listed == NULL) {
+        own->error[0] = '\0';
+    } else if (own->witness == NULL) {
+        own_begin(driver, listed);
     }
-    if (id == 0 || own->witness != NULL) {
-        return;
-    }
-    enum sgn_err err =
-        sgn_own_witness_start(own, driver->base, id, driver->ring_digest, error, sizeof(error));
-    if (err != SGN_OK) {
-        if (!own->failure_told) {
-            SGN_LOG(SGN_LOG_ERROR,
-                    "own witness cannot start; tried again every second",
-                    error,
-                    "witness=%u address=%s",
-                    own->config.id,
-                    own->config.listen);
-        }
-        own->failure_told = true;
-        return;
-    }
-    own->failure_told = false;
-    SGN_LOG(SGN_LOG_INFO,
-            "own witness starts",
-            NULL,
-            "witness=%u incarnation=%u listen=%s",
-            own->config.id,
-            own->witness->self.incarnation,
-            own->config.listen);
-    struct sgn_event up = {.type = SGN_EV_PEER_UP, .node = id, .local = true};
-    sgn_driver_feed(driver, &up);
 }
 
 void sgn_driver_follow_map(struct sgn_driver *driver)
@@ -96,13 +103,13 @@ void sgn_driver_follow_map(struct sgn_driver *driver)
             driver->dialled[i] = driver->dialled[--driver->dialled_count];
         }
     }
-    uint32_t own = sgn_own_witness_listed(&driver->own, map); /* Needs no connection. */
     for (uint32_t i = 0; i < map->witness_count; i++) {
         uint32_t j = 0;
         while (j < driver->dialled_count && driver->dialled[j] != map->witnesses[i].id) {
             j++;
         }
-        if (j == driver->dialled_count && j < SGN_WITNESSES_MAX && map->witnesses[i].id != own) {
+        bool is_own = map->witnesses[i].host == driver->config->id; /* Needs no connection. */
+        if (j == driver->dialled_count && j < SGN_WITNESSES_MAX && !is_own) {
             driver->dialled[driver->dialled_count++] = map->witnesses[i].id;
             dial(driver, &map->witnesses[i]);
         }
@@ -177,7 +184,6 @@ enum sgn_err sgn_driver_start_fleet(struct sgn_driver *driver, char *error, size
     }
     sgn_own_witness_init(&driver->own,
                          driver->ring.name,
-                         driver->config->witness,
                          driver->config->listen,
                          driver->config->witness_memory_bytes);
     sgn_driver_follow_map(driver);

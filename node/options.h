@@ -63,7 +63,6 @@ struct sgn_config {
     uint32_t log_level;
     uint32_t connections_max, requests_max;
     uint64_t memory_bytes;
-    char witness[SGN_ADDRESS_BYTES_MAX + 1]; /* "": none. */
     uint64_t witness_memory_bytes;
     uint32_t drain_ms;
     uint32_t hints_max;

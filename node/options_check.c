@@ -140,12 +140,6 @@ static enum sgn_err times_check(struct sgn_loader *loader)
                        config->request_ms);
         return fail_option(loader, SGN_OPTION_timing_replica, sentence);
     }
-    return SGN_OK;
-}
-
-static enum sgn_err addresses_check(struct sgn_loader *loader)
-{
-    struct sgn_config *config = loader->config;
     if (config->listen[0] == '\0') {
         memcpy(config->listen,
                sgn_config_member(config, config->id)->member.address,
@@ -155,17 +149,6 @@ static enum sgn_err addresses_check(struct sgn_loader *loader)
         return fail_option(loader,
                            SGN_OPTION_node_admin,
                            "is the address of [node] listen; give it a port of its own");
-    }
-    bool taken = config->witness[0] != '\0' &&
-                 (strcmp(strrchr(config->witness, ':'), strrchr(config->listen, ':')) == 0 ||
-                  strcmp(config->witness, config->admin) == 0);
-    for (uint32_t i = 0; i < config->member_count; i++) {
-        taken = taken || strcmp(config->witness, config->members[i].member.address) == 0;
-    }
-    if (taken) {
-        return fail_option(loader,
-                           SGN_OPTION_node_witness,
-                           "is an address of a node already; give the witness a port of its own");
     }
     return SGN_OK;
 }
@@ -179,8 +162,5 @@ enum sgn_err sgn_loader_check(struct sgn_loader *loader)
     if (err == SGN_OK) {
         err = ring_check(loader);
     }
-    if (err == SGN_OK) {
-        err = times_check(loader);
-    }
-    return err == SGN_OK ? addresses_check(loader) : err;
+    return err == SGN_OK ? times_check(loader) : err;
 }

@@ -75,22 +75,14 @@
       "512M",                                                                                      \
       "Memory for values of requests under way; past it requests are answered with busy.")         \
     X(node,                                                                                        \
-      witness,                                                                                     \
-      ADDRESS,                                                                                     \
-      witness,                                                                                     \
-      0,                                                                                           \
-      0,                                                                                           \
-      "",                                                                                          \
-      "Where this node is a witness too, once kv-cli ring witness add has listed that very "       \
-      "address: on the host of listen, at this port. Not set: it is none.")                        \
-    X(node,                                                                                        \
       witness_memory,                                                                              \
       SIZE,                                                                                        \
       witness_memory_bytes,                                                                        \
       65536,                                                                                       \
       34359738368,                                                                                 \
       "64M",                                                                                       \
-      "Memory for the marks of that witness, 64 bytes a key.")                                     \
+      "Memory for marks, 64 bytes a key, if the ring makes this node a witness as well "           \
+      "(kv-cli ring witness add --inside).")                                                       \
     X(node,                                                                                        \
       drain,                                                                                       \
       TIME,                                                                                        \

@@ -4,35 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring/core/check.h"
+
 void sgn_own_witness_init(struct sgn_own_witness *own,
                           const char *ring,
-                          const char *address,
                           const char *node_listen,
                           uint64_t memory_bytes)
 {
-    const char *port = strrchr(address, ':');
-    const char *node_port = strrchr(node_listen, ':');
     (void)snprintf(own->config.ring, sizeof(own->config.ring), "%s", ring);
-    (void)snprintf(own->address, sizeof(own->address), "%s", address);
-    if (port != NULL && node_port != NULL) {
-        (void)snprintf(own->config.listen,
-                       sizeof(own->config.listen),
-                       "%.*s%s",
-                       (int)(node_port - node_listen),
-                       node_listen,
-                       port);
-    }
+    own->node_listen = node_listen;
     own->config.memory_bytes = memory_bytes;
 }
 
-uint32_t sgn_own_witness_listed(const struct sgn_own_witness *own, const struct sgn_map *map)
+const struct sgn_witness_member *sgn_own_witness_listed(const struct sgn_map *map, uint32_t node)
 {
     for (uint32_t i = 0; i < map->witness_count; i++) {
-        if (strcmp(map->witnesses[i].address, own->address) == 0) {
-            return map->witnesses[i].id;
+        if (map->witnesses[i].host == node) {
+            return &map->witnesses[i];
         }
     }
-    return 0;
+    return NULL;
 }
 
 bool sgn_own_witness_is(const struct sgn_own_witness *own, uint32_t id)
@@ -40,20 +31,28 @@ bool sgn_own_witness_is(const struct sgn_own_witness *own, uint32_t id)
     return own->witness != NULL && own->witness->self.node == id;
 }
 
-enum sgn_err sgn_own_witness_start(struct sgn_own_witness *own,
-                                   struct event_base *base,
-                                   uint32_t id,
-                                   uint64_t ring_digest,
-                                   char *error,
-                                   size_t error_bytes)
+bool sgn_own_witness_start(struct sgn_own_witness *own,
+                           struct event_base *base,
+                           const struct sgn_witness_member *listed,
+                           uint64_t ring_digest)
 {
-    own->config.id = id & ~SGN_WITNESS_BIT;
-    enum sgn_err err =
-        sgn_witness_driver_create(&own->config, base, &own->witness, error, error_bytes);
-    if (err == SGN_OK) {
-        own->witness->self.ring_digest = ring_digest;
+    const char *port = strrchr(listed->address, ':');
+    const char *node_port = strrchr(own->node_listen, ':');
+    SGN_ASSERT(node_port != NULL); /* The options take no other. */
+    own->config.id = listed->id & ~SGN_WITNESS_BIT;
+    (void)snprintf(own->config.listen,
+                   sizeof(own->config.listen),
+                   "%.*s%s",
+                   (int)(node_port - own->node_listen),
+                   own->node_listen,
+                   port == NULL ? "" : port);
+    own->error[0] = '\0';
+    if (sgn_witness_driver_create(
+            &own->config, base, &own->witness, own->error, sizeof(own->error)) != SGN_OK) {
+        return false;
     }
-    return err;
+    own->witness->self.ring_digest = ring_digest;
+    return true;
 }
 
 void sgn_own_witness_stop(struct sgn_own_witness *own)

@@ -264,18 +264,19 @@ static void put_store(struct evbuffer *out, const struct sgn_driver *driver)
     (void)evbuffer_add_printf(out, "}");
 }
 
+/* Nothing where the map has none inside this node. */
 static void put_own_witness(struct evbuffer *out, const struct sgn_driver *driver)
 {
+    const struct sgn_own_witness *own = &driver->own;
     size_t bytes = 0;
-    if (driver->config->witness[0] == '\0') {
-        return;
+    char *json = own->witness == NULL ? NULL : sgn_witness_status_json(own->witness, &bytes);
+    if (json != NULL) { /* Without the end of its line. */
+        (void)evbuffer_add_printf(out, ",\"own_witness\":%.*s", (int)bytes - 1, json);
+    } else if (own->error[0] != '\0') {
+        (void)evbuffer_add_printf(out, ",\"own_witness\":{\"error\":");
+        sgn_status_string(out, own->error);
+        (void)evbuffer_add_printf(out, "}");
     }
-    char *json =
-        driver->own.witness == NULL ? NULL : sgn_witness_status_json(driver->own.witness, &bytes);
-    (void)evbuffer_add_printf(out,
-                              ",\"own_witness\":%.*s",
-                              json == NULL ? 4 : (int)bytes - 1,
-                              json == NULL ? "null" : json); /* Without the end of the line. */
     free(json);
 }
 

@@ -248,13 +248,15 @@ static void tell_up(struct sgn_watch_witness *known,
 static void tell_room(struct sgn_watch_witness *known, const struct sgn_witness_view *now)
 {
     if (now->dropped > 0 && known->dropped == 0) {
-        SGN_LOG(SGN_LOG_WARN,
-                "witness is at its memory limit",
-                "strong reads of the partitions it dropped ask a quorum, slower; they are tried "
-                "anew every 10 s; start it with more --memory if this comes again",
-                "witness=%u partitions=%u",
-                number_of(now->id),
-                now->dropped);
+        SGN_LOG(
+            SGN_LOG_WARN,
+            "witness is at its memory limit",
+            "strong reads of the partitions it dropped ask a quorum, slower; they are tried "
+            "anew every 10 s; start it with more --memory (a node: --witness-memory) if this comes "
+            "again",
+            "witness=%u partitions=%u",
+            number_of(now->id),
+            now->dropped);
     } else if (now->up && now->dropped == 0 && known->dropped > 0) {
         SGN_LOG(SGN_LOG_INFO, "witness has room again", NULL, "witness=%u", number_of(now->id));
     }

@@ -108,7 +108,8 @@ static void watch(struct sgn_witness_driver *driver)
         SGN_LOG(SGN_LOG_WARN,
                 "memory limit reached",
                 "strong reads of the partitions dropped ask a quorum, slower, until the nodes list "
-                "them anew; start it with more --memory if this comes again",
+                "them anew; start it with more --memory (a node: --witness-memory) if this comes "
+                "again",
                 "partitions=%u keys_max=%u times=%llu",
                 counts.partitions_dropped,
                 counts.entries_max,
@@ -120,8 +121,9 @@ static void watch(struct sgn_witness_driver *driver)
         SGN_LOG(SGN_LOG_INFO,
                 "map adopted",
                 NULL,
-                "version=%u partitions=%u",
+                "version=%u witness=%u partitions=%u",
                 counts.version,
+                driver->config->id,
                 counts.partitions_listed);
     }
     driver->overflows_told = counts.overflows;

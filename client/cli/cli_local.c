@@ -37,7 +37,6 @@ uint16_t local_free_port(uint16_t wanted)
     return port;
 }
 
-/* `ports`: of the nodes, then of the witnesses that they carry. */
 static bool write_config(const struct local *local, uint32_t id, const uint16_t *ports)
 {
     char path[LOCAL_PATH_BYTES];
@@ -49,17 +48,13 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
     }
     (void)fprintf(file,
                   "# Made by kv-cli local up.\n[node]\nid = %u\nadmin = 127.0.0.1:0\n"
-                  "data = %s/data-%u\nready_file = %s/node-%u.ready\n",
+                  "data = %s/data-%u\nready_file = %s/node-%u.ready\n\n"
+                  "[ring]\nname = local\npartitions = %u\nreplicas = %u\n",
                   id,
                   local->dir,
                   id,
                   local->dir,
-                  id);
-    if (id <= local->embedded) {
-        (void)fprintf(file, "witness = 127.0.0.1:%u\n", ports[local->count + id - 1]);
-    }
-    (void)fprintf(file,
-                  "\n[ring]\nname = local\npartitions = %u\nreplicas = %u\n",
+                  id,
                   local->partitions,
                   local->count < 3 ? local->count : 3);
     for (uint32_t i = 0; i < local->count; i++) {
@@ -79,9 +74,9 @@ static bool write_config(const struct local *local, uint32_t id, const uint16_t 
 
 static bool write_configs(const struct local *local)
 {
-    uint16_t ports[2 * LOCAL_NODES_MAX] = {0};
+    uint16_t ports[LOCAL_NODES_MAX] = {0};
     uint32_t next = PORT_FIRST;
-    for (uint32_t i = 0; i < local->count + local->embedded; i++) {
+    for (uint32_t i = 0; i < local->count; i++) {
         ports[i] = 0;
         while (ports[i] == 0 && next < PORT_FIRST + 4 * LOCAL_NODES_MAX) {
             ports[i] = local_free_port((uint16_t)next++);
@@ -131,17 +126,13 @@ static void print_process(const struct local *local, uint32_t id, pid_t pid)
     char listen_line[128] = "";
     char admin[128] = "";
     char name[LOCAL_NAME_BYTES];
-    char own[128] = "";
     bool is_witness = id >= LOCAL_WITNESS;
     local_name(id, name);
-    if (!is_witness && pid != 0) {
-        local_conf_line(local, id, "witness", own, sizeof(own));
-    }
     (void)local_ready_line(local, id, LOCAL_LISTEN, listen_line, sizeof(listen_line));
     (void)local_ready_line(local, id, LOCAL_ADMIN, admin, sizeof(admin));
     if (local->cli->format == CLI_JSON) {
         /* The addresses of clients are all that is called "listen". */
-        (void)printf("{\"%s\":%u,\"pid\":%ld,\"up\":%s,\"%s\":\"%s\",\"admin\":\"%s\"",
+        (void)printf("{\"%s\":%u,\"pid\":%ld,\"up\":%s,\"%s\":\"%s\",\"admin\":\"%s\"}\n",
                      is_witness ? "witness" : "node",
                      is_witness ? id - LOCAL_WITNESS : id,
                      (long)pid,
@@ -149,15 +140,9 @@ static void print_process(const struct local *local, uint32_t id, pid_t pid)
                      is_witness ? "address" : "listen",
                      pid != 0 ? listen_line : "",
                      pid != 0 ? admin : "");
-        (void)(own[0] != '\0' ? printf(",\"own_witness\":\"%s\"}\n", own) : printf("}\n"));
     } else if (pid != 0) {
-        (void)printf("%s up pid %ld listen %s admin http://%s%s%s\n",
-                     name,
-                     (long)pid,
-                     listen_line,
-                     admin,
-                     own[0] != '\0' ? " witness " : "",
-                     own);
+        (void)printf(
+            "%s up pid %ld listen %s admin http://%s\n", name, (long)pid, listen_line, admin);
     } else {
         (void)printf("%s down\n", name);
     }
@@ -203,8 +188,8 @@ static int local_up(const struct local *local)
         return local_status(local);
     }
     (void)printf("ring of %u nodes", local->count);
-    if (local->embedded > 0) {
-        (void)printf(" with %u witnesses inside", local->embedded);
+    if (local->embed) {
+        (void)printf(", each a witness as well,");
     }
     if (local->witnesses > 0) {
         (void)printf(" and %u witnesses", local->witnesses);
@@ -238,57 +223,27 @@ static bool weights_of(struct local *local, const char *text)
     return true;
 }
 
-/* The witnesses wanted: inside the nodes or not is settled when the ring is made. */
-static bool fleet_of(struct local *local, const struct cli_call *call, uint32_t nodes)
+/* Configs for a ring that is not there yet. */
+static int local_make(struct local *local, const struct cli_call *call)
 {
-    bool embed = cli_flag(call, "--embed") != NULL;
-    uint32_t most = nodes < LOCAL_WITNESSES_MAX ? nodes : LOCAL_WITNESSES_MAX;
-    uint32_t before = local->embedded + local->witnesses;
-    uint32_t wanted = embed && local->count == 0 ? most : before;
-    if (!cli_flag_number(call, "--witnesses", 0, LOCAL_WITNESSES_MAX, &wanted)) {
-        return false;
+    uint32_t witnesses = local->witnesses;
+    uint32_t nodes = local->count == 0 ? 3 : local->count;
+    local->partitions = 256;
+    local->embed = cli_flag(call, "--embed") != NULL;
+    if (!cli_flag_number(call, "--nodes", 1, LOCAL_NODES_MAX, &nodes) ||
+        !cli_flag_number(call, "--witnesses", 0, LOCAL_WITNESSES_MAX, &witnesses) ||
+        !cli_flag_number(call, "--partitions", 8, 16384, &local->partitions)) {
+        return CLI_USAGE;
     }
-    if (embed && local->count > 0 && local->embedded == 0) {
-        cli_error(local->cli,
-                  SGN_ERR_INVALID,
-                  "%s holds a ring whose nodes carry no witnesses; --embed is for a new one",
-                  local->dir);
-        return false;
-    }
-    if (wanted < before) {
+    if (witnesses < local->witnesses) {
         cli_error(local->cli,
                   SGN_ERR_INVALID,
                   "%s has %u witnesses; kv-cli ring witness drop ID lets one go",
                   local->dir,
-                  before);
-        return false;
-    }
-    if (embed && wanted > most) {
-        cli_error(local->cli,
-                  SGN_ERR_INVALID,
-                  "--embed puts one witness into each of %u nodes at most, not %u",
-                  most,
-                  wanted);
-        return false;
-    }
-    if (embed && local->count == 0) {
-        local->embedded = wanted;
-    } else {
-        local->witnesses = wanted - local->embedded; /* More than the nodes carry: beside them. */
-    }
-    return true;
-}
-
-/* Configs for a ring that is not there yet. */
-static int local_make(struct local *local, const struct cli_call *call)
-{
-    uint32_t nodes = local->count == 0 ? 3 : local->count;
-    local->partitions = 256;
-    if (!cli_flag_number(call, "--nodes", 1, LOCAL_NODES_MAX, &nodes) ||
-        !cli_flag_number(call, "--partitions", 8, 16384, &local->partitions) ||
-        !fleet_of(local, call, nodes)) {
+                  local->witnesses);
         return CLI_USAGE;
     }
+    local->witnesses = witnesses;
     if ((local->partitions & (local->partitions - 1)) != 0) {
         cli_error(local->cli,
                   SGN_ERR_INVALID,
@@ -449,7 +404,6 @@ int cli_local(struct cli *cli, const struct cli_call *call)
     }
     local.count = configured(&local);
     local.witnesses = local_witnesses_configured(&local);
-    local.embedded = local_witnesses_embedded(&local);
     if (verb == 0) {
         bool is_new = local.count == 0;
         int status = local_make(&local, call);

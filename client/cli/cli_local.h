@@ -23,8 +23,8 @@ struct local {
     struct cli *cli;
     char dir[2048];
     uint32_t count;
-    uint32_t witnesses; /* Processes of their own. */
-    uint32_t embedded;  /* Or carried by the first so many nodes. */
+    uint32_t witnesses;
+    bool embed; /* And each of the first LOCAL_WITNESSES_MAX nodes is to be one as well. */
     uint32_t weights[LOCAL_NODES_MAX];
     uint32_t partitions;
 };
@@ -56,10 +56,8 @@ void local_conf_line(
 /* cli_local_witness.c */
 /* How many witness-N.conf there are, numbered without a gap. */
 uint32_t local_witnesses_configured(const struct local *local);
-/* How many nodes have a `witness =` line, from the first on. */
-uint32_t local_witnesses_embedded(const struct local *local);
 /* Makes every witness a member of the fleet of the ring, which is up, if it is not, starts those
- * with processes of their own, and waits until the nodes have heard of each. */
+ * with processes of their own, and waits until the nodes have heard of all that the map lists. */
 bool local_witnesses_up(const struct local *local);
 
 #endif

@@ -1,6 +1,6 @@
 /* client/cli/cli_local_witness.c - the witnesses of a ring on this machine. The ring numbers them,
- * so each is first made a member by its address and then started with the number it got. One that a
- * node carries finds its number in the map by itself. */
+ * so each is first made a member by its address and then started with the number it got. One inside
+ * a node is started by that node, when it reads so in the map. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,32 +28,6 @@ uint32_t local_witnesses_configured(const struct local *local)
             return count;
         }
         count++;
-    }
-}
-
-uint32_t local_witnesses_embedded(const struct local *local)
-{
-    uint32_t count = 0;
-    char address[128];
-    do {
-        local_conf_line(local, count + 1, "witness", address, sizeof(address));
-        count += address[0] != '\0';
-    } while (address[0] != '\0' && count < local->count);
-    return count;
-}
-
-static uint32_t fleet_count(const struct local *local)
-{
-    return local->embedded + local->witnesses;
-}
-
-/* Of the i-th of the fleet, from 1: as its conf says; "" when there is none yet. */
-static void fleet_address(const struct local *local, uint32_t i, char *out, size_t cap)
-{
-    if (i <= local->embedded) {
-        local_conf_line(local, i, "witness", out, cap);
-    } else {
-        local_conf_line(local, LOCAL_WITNESS + i - local->embedded, "listen", out, cap);
     }
 }
 
@@ -107,11 +81,14 @@ static void pause_ms(long ms)
 
 /* Its number in the ring, 0 after a sentence. A ring that has just come up may not have a majority
  * together yet: it is asked again. */
-static uint32_t join(const struct local *local, struct sgn_request *request, const char *address)
+static uint32_t join(const struct local *local,
+                     struct sgn_request *request,
+                     const char *address,
+                     uint32_t node)
 {
     uint64_t until = cli_now_ms() + JOIN_MS_MAX;
     for (;;) {
-        sgn_request_witness_add(request, sgn_text(address));
+        sgn_request_witness_add(request, sgn_text(address), node);
         sgn_request_set_timeout(request, TRY_MS);
         int err = sgn_request_run(request);
         if (err == SGN_OK && sgn_request_witness_id(request) != 0) {
@@ -125,6 +102,16 @@ static uint32_t join(const struct local *local, struct sgn_request *request, con
     }
 }
 
+static bool free_address(const struct local *local, char *out, size_t cap)
+{
+    uint16_t port = local_free_port(0);
+    if (port == 0) {
+        cli_error(local->cli, SGN_ERR_IN_USE, "no free port on 127.0.0.1");
+    }
+    (void)snprintf(out, cap, "127.0.0.1:%u", port);
+    return port != 0;
+}
+
 /* A conf for witness `number`, with the number that the ring gives its address. */
 static bool make_member(const struct local *local, struct sgn_request *request, uint32_t number)
 {
@@ -132,15 +119,10 @@ static bool make_member(const struct local *local, struct sgn_request *request, 
     char known[32];
     local_conf_line(local, LOCAL_WITNESS + number, "listen", address, sizeof(address));
     local_conf_line(local, LOCAL_WITNESS + number, "id", known, sizeof(known));
-    if (address[0] == '\0') {
-        uint16_t port = local_free_port(0);
-        if (port == 0) {
-            cli_error(local->cli, SGN_ERR_IN_USE, "no free port on 127.0.0.1");
-            return false;
-        }
-        (void)snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+    if (address[0] == '\0' && !free_address(local, address, sizeof(address))) {
+        return false;
     }
-    uint32_t id = join(local, request, address);
+    uint32_t id = join(local, request, address, 0);
     if (id == 0) {
         return false;
     }
@@ -152,43 +134,65 @@ static bool make_member(const struct local *local, struct sgn_request *request, 
     return write_conf(local, number, id, address);
 }
 
-static bool is_heard(const struct sgn_request *request,
-                     const struct sgn_map_info *map,
-                     const char *address)
+/* The map as some node has it; false when none tells. */
+static bool map_get(struct sgn_request *request, struct sgn_map_info *map)
 {
-    for (uint32_t i = 0; i < map->witness_count; i++) {
-        struct sgn_witness_info witness = {.struct_bytes = sizeof(witness)};
-        (void)sgn_request_witness(request, i, &witness);
-        if (strcmp(witness.address, address) == 0) {
-            return witness.incarnation != 0;
+    *map = (struct sgn_map_info){.struct_bytes = sizeof(*map)};
+    sgn_request_map(request, 0);
+    sgn_request_set_timeout(request, TRY_MS);
+    return sgn_request_run(request) == SGN_OK && sgn_request_map_info(request, map) == SGN_OK;
+}
+
+/* Every node a witness, where it is none yet. */
+static bool embed_all(const struct local *local, struct sgn_request *request)
+{
+    for (uint32_t node = 1; node <= local->count && node <= LOCAL_WITNESSES_MAX; node++) {
+        struct sgn_map_info map;
+        char address[128] = "";
+        bool known = map_get(request, &map);
+        for (uint32_t i = 0; known && i < map.witness_count; i++) {
+            struct sgn_witness_info witness = {.struct_bytes = sizeof(witness)};
+            (void)sgn_request_witness(request, i, &witness);
+            if (witness.node == node) {
+                (void)snprintf(address, sizeof(address), "%s", witness.address);
+            }
+        }
+        if ((address[0] == '\0' && !free_address(local, address, sizeof(address))) ||
+            join(local, request, address, node) == 0) {
+            return false;
         }
     }
-    return false;
+    return true;
+}
+
+static bool is_ours(const struct local *local, const struct sgn_witness_info *witness)
+{
+    bool ours = witness->node != 0 && !witness->is_leaving;
+    for (uint32_t i = 1; i <= local->witnesses; i++) {
+        char address[128];
+        local_conf_line(local, LOCAL_WITNESS + i, "listen", address, sizeof(address));
+        ours = ours || strcmp(witness->address, address) == 0;
+    }
+    return ours;
 }
 
 /* Whether the nodes have heard of every witness here. */
 static bool all_heard(const struct local *local, struct sgn_request *request)
 {
-    struct sgn_map_info map = {.struct_bytes = sizeof(map)};
-    sgn_request_map(request, 0);
-    sgn_request_set_timeout(request, TRY_MS);
-    bool good = sgn_request_run(request) == SGN_OK && sgn_request_map_info(request, &map) == SGN_OK;
-    for (uint32_t i = 1; good && i <= fleet_count(local); i++) {
-        char address[128];
-        fleet_address(local, i, address, sizeof(address));
-        good = is_heard(request, &map, address);
+    struct sgn_map_info map;
+    bool good = map_get(request, &map);
+    for (uint32_t i = 0; good && i < map.witness_count; i++) {
+        struct sgn_witness_info witness = {.struct_bytes = sizeof(witness)};
+        (void)sgn_request_witness(request, i, &witness);
+        good = !is_ours(local, &witness) || witness.incarnation != 0;
     }
     return good;
 }
 
 static bool join_all(const struct local *local, struct sgn_request *request)
 {
-    for (uint32_t i = 1; i <= local->embedded; i++) {
-        char address[128];
-        fleet_address(local, i, address, sizeof(address));
-        if (join(local, request, address) == 0) {
-            return false;
-        }
+    if (local->embed && !embed_all(local, request)) {
+        return false;
     }
     for (uint32_t i = 1; i <= local->witnesses; i++) {
         if (!make_member(local, request, i) || !local_node_start(local, LOCAL_WITNESS + i)) {
@@ -212,7 +216,7 @@ static bool join_all(const struct local *local, struct sgn_request *request)
 
 bool local_witnesses_up(const struct local *local)
 {
-    if (fleet_count(local) == 0) {
+    if (local->witnesses == 0 && !local->embed) {
         return true;
     }
     struct sgn_client *client = client_of(local);

@@ -94,16 +94,22 @@ static void print_witness(const struct cli *cli, const struct sgn_witness_info *
     if (cli->format == CLI_JSON) {
         (void)printf("{\"witness\":%u,\"address\":", witness->id);
         cli_json_string(stdout, sgn_text(witness->address));
-        (void)printf(",\"incarnation\":%u,\"partitions\":%u,\"leaving\":%s}\n",
+        (void)printf(",\"node\":%u,\"incarnation\":%u,\"partitions\":%u,\"leaving\":%s}\n",
+                     witness->node,
                      witness->incarnation,
                      witness->groups,
                      witness->is_leaving ? "true" : "false");
         return;
     }
-    (void)printf("witness %u  %-22s  %5u partitions%s%s\n",
+    char inside[32] = "";
+    if (witness->node != 0) {
+        (void)snprintf(inside, sizeof(inside), "  inside node %u", witness->node);
+    }
+    (void)printf("witness %u  %-22s  %5u partitions%s%s%s\n",
                  witness->id,
                  witness->address,
                  witness->groups,
+                 inside,
                  witness->incarnation == 0 ? "  not heard of yet" : "",
                  witness->is_leaving ? "  leaving" : "");
 }
@@ -233,10 +239,15 @@ static bool number_of(const char *word, uint32_t *number)
 }
 
 /* The ring's name is asked for, so that the line to start the witness with can be given whole. */
-static int witness_add(struct cli *cli, struct sgn_request *request, const char *address)
+static int witness_add(struct cli *cli, const struct cli_call *call, struct sgn_request *request)
 {
     struct sgn_ring_info ring = {.struct_bytes = sizeof(ring)};
-    sgn_request_witness_add(request, sgn_text(address));
+    const char *address = call->args[2];
+    uint32_t node = 0;
+    if (!cli_flag_number(call, "--inside", 1, INT32_MAX, &node)) {
+        return CLI_USAGE;
+    }
+    sgn_request_witness_add(request, sgn_text(address), node);
     cli_apply(cli, request);
     if (sgn_request_run(request) != SGN_OK) {
         return cli_request_failed(cli, request);
@@ -254,10 +265,10 @@ static int witness_add(struct cli *cli, struct sgn_request *request, const char 
         return CLI_DONE;
     }
     (void)printf("witness %u\n", id);
-    if (!cli->quiet) {
+    if (!cli->quiet && node == 0) {
         (void)fprintf(stderr,
-                      "kv-cli: start it, if it does not run and is not the [node] witness of a "
-                      "node: signet-witness --id %u --ring %s --listen %s\n",
+                      "kv-cli: start it, if it does not run: signet-witness --id %u --ring %s "
+                      "--listen %s\n",
                       id,
                       ring.name,
                       address);
@@ -350,7 +361,7 @@ int cli_map(struct cli *cli, const struct cli_call *call)
     case VERB_SHOW: status = show(cli, call, request); break;
     case VERB_FORCE: status = force_fence(cli, call, request); break;
     case VERB_LIST: status = witness_list(cli, request); break;
-    case VERB_ADD: status = witness_add(cli, request, call->args[2]); break;
+    case VERB_ADD: status = witness_add(cli, call, request); break;
     case VERB_SIZE:
         sgn_request_group_size(request, number);
         status = changed(cli, request, "group_size", number);

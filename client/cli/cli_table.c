@@ -139,11 +139,13 @@ const struct cli_command cli_commands[] = {
      3,
      "the ring's shape; its map with replicas and witnesses; changes of them",
      "  kv-cli ring --map\n  kv-cli ring plan --add 4:2 --remove 1\n  kv-cli ring show\n"
-     "  kv-cli ring witness add 10.0.0.9:7401\n  kv-cli ring force-fence --partition 17 --yes\n",
+     "  kv-cli ring witness add 10.0.0.9:7401\n  kv-cli ring witness add 10.0.0.2:7401 --inside 2\n"
+     "  kv-cli ring force-fence --partition 17 --yes\n",
      {{"--map", NULL, "one line per partition with its homes"},
       {"--partitions", NULL, "with show: every partition, not only those with something to tell"},
       {"--partition", "P", "with force-fence: this one only; default: all"},
       {"--yes", NULL, "with force-fence: the risk it names is known"},
+      {"--inside", "NODE", "with witness add: that node is the witness, at this port of its host"},
       {"--add", "ID:WEIGHT[:ZONE],...", "plan with these members more (or with a new weight)"},
       {"--remove", "ID,...", "plan without these members"}},
      cli_ring},
@@ -156,7 +158,7 @@ const struct cli_command cli_commands[] = {
      "  kv-cli local down\n",
      {{"--nodes", "N", "1..32; default 3"},
       {"--witnesses", "M", "0..16 signet-witness; default 0; more may be asked for later"},
-      {"--embed", NULL, "a new ring's witnesses live inside the nodes; default: in each of them"},
+      {"--embed", NULL, "each node (the first 16) is a witness as well"},
       {"--dir", "DIR", "configs, data and logs; default signet-local"},
       {"--weights", "W,...", "one weight per node; default 1 each"},
       {"--partitions", "Q", "a power of two, 8..16384; default 256"},

@@ -370,16 +370,12 @@ static void step_tick(struct sgn_engine *engine)
     }
 }
 
-static void step_peer(struct sgn_engine *engine, const struct sgn_event *event)
+static void step_peer(struct sgn_engine *engine, uint32_t id, bool up)
 {
-    bool up = event->type == SGN_EV_PEER_UP;
-    if ((event->node & SGN_WITNESS_BIT) == 0) {
-        (up ? sgn_member_up : sgn_member_down)(engine, event->node);
-    } else if (up) {
-        sgn_barrier_up(engine, event->node, event->local);
-    } else {
-        sgn_barrier_down(engine, event->node);
-    }
+    bool witness = (id & SGN_WITNESS_BIT) != 0;
+    void (*const tell[2][2])(struct sgn_engine *, uint32_t) = {{sgn_member_down, sgn_member_up},
+                                                               {sgn_barrier_down, sgn_barrier_up}};
+    tell[witness][up](engine, id);
 }
 
 void sgn_engine_step(struct sgn_engine *engine,
@@ -398,8 +394,8 @@ void sgn_engine_step(struct sgn_engine *engine,
     case SGN_EV_TICK: step_tick(engine); break;
     case SGN_EV_REQUEST: step_request(engine, event); break;
     case SGN_EV_MESSAGE: step_message(engine, event); break;
-    case SGN_EV_PEER_UP:
-    case SGN_EV_PEER_DOWN: step_peer(engine, event); break;
+    case SGN_EV_PEER_UP: step_peer(engine, event->node, true); break;
+    case SGN_EV_PEER_DOWN: step_peer(engine, event->node, false); break;
     case SGN_EV_FLUSH: sgn_order_flush(engine); break;
     case SGN_EV_LOADED: step_loaded(engine, event); break;
     case SGN_EV_STORED: step_stored(engine, event); break;

@@ -116,7 +116,6 @@ struct sgn_event {
     struct sgn_bytes items;
     struct sgn_bytes after;
     bool end;
-    bool local; /* PEER_UP of a witness: in this process, so that asking it is no message. */
 };
 
 /* Memory for values in flight. get answers NULL when the limit is reached (the request gets BUSY).

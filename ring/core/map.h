@@ -70,6 +70,8 @@ struct sgn_witness_member {
     uint32_t id;          /* SGN_WITNESS_BIT | number, never used again. */
     uint32_t incarnation; /* The last one known; 0: not heard of yet. */
     bool leaving;         /* Takes part in no new group; dropped when in none and in no fence. */
+    uint32_t
+        host; /* The member in whose process it lives, one at most in each; 0: it has its own. */
     char address[SGN_ADDRESS_BYTES_MAX + 1];
 };
 

@@ -3,7 +3,8 @@
  *
  *   u8 format | u32 version | u32 partition_count | u8 group_size | u8 witness_count | u64
  * hash_seed
- *   witness_count x { u32 id | u32 incarnation | u8 leaving + 2 * address_bytes | address }
+ *   witness_count x { u32 id | u32 incarnation | u8 leaving + 2 * address_bytes + 128 * hosted |
+ *                     if it is: v host | address }
  *   u32 disk_count | disk_count x { u32 node | u64 disk }, by node
  *   partition_count x line
  * and with v a number of 7 bits a byte, low ones first:
@@ -20,7 +21,8 @@
 #define MAP_FORMAT        2u
 #define VARINT_BYTES_MAX  5u
 #define HEAD_BYTES        19u
-#define WITNESS_BYTES_MAX (9u + SGN_ADDRESS_BYTES_MAX)
+#define WITNESS_BYTES_MAX (9u + VARINT_BYTES_MAX + SGN_ADDRESS_BYTES_MAX)
+#define HOSTED            0x80u
 #define DISK_BYTES        12u
 #define MEMBER_BYTES_MAX  (1u + VARINT_BYTES_MAX)
 #define SEAT_BYTES_MAX    (1u + 2u * VARINT_BYTES_MAX)
@@ -32,7 +34,7 @@
 
 _Static_assert(SGN_SEATS_MAX <= 15 && SGN_GROUP_MAX <= 15 && SGN_FENCES_MAX <= 15, "4 bits each");
 _Static_assert(SGN_WITNESSES_MAX <= UINT8_MAX, "a place is one byte");
-_Static_assert(SGN_ADDRESS_BYTES_MAX <= 127, "shares a byte with a flag");
+_Static_assert(SGN_ADDRESS_BYTES_MAX <= 63, "shares a byte with two flags");
 _Static_assert((size_t)SGN_PARTITIONS_MAX *LINE_BYTES_MAX + (64u << 10) < SGN_FRAME_BODY_BYTES_MAX,
                "the largest map must fit a frame");
 
@@ -139,7 +141,11 @@ void sgn_map_encode(const struct sgn_map *map, struct sgn_sink *sink)
         size_t address_bytes = strlen(witness->address);
         sgn_sink_uint(sink, witness->id, 4);
         sgn_sink_uint(sink, witness->incarnation, 4);
-        sgn_sink_uint(sink, address_bytes << 1 | (witness->leaving ? 1 : 0), 1);
+        uint32_t bits = (witness->leaving ? 1u : 0u) | (witness->host != 0 ? HOSTED : 0u);
+        sgn_sink_uint(sink, address_bytes << 1 | bits, 1);
+        if (witness->host != 0) {
+            put_varint(sink, witness->host);
+        }
         sgn_sink_put(sink, witness->address, address_bytes);
     }
     sgn_sink_uint(sink, map->disk_count, 4);
@@ -158,10 +164,13 @@ static bool take_witness(struct sgn_cursor *cursor, struct sgn_map *map, uint32_
     *witness = (struct sgn_witness_member){.id = (uint32_t)sgn_cursor_uint(cursor, 4)};
     witness->incarnation = (uint32_t)sgn_cursor_uint(cursor, 4);
     uint32_t bits = take_byte(cursor);
+    bool hosted = (bits & HOSTED) != 0;
     witness->leaving = (bits & 1) != 0;
-    struct sgn_bytes address = sgn_cursor_take(cursor, bits >> 1);
-    if (cursor->bad || address.count > SGN_ADDRESS_BYTES_MAX ||
-        (witness->id & SGN_WITNESS_BIT) == 0 || witness->id >= SGN_WITNESS_BIT << 1) {
+    witness->host = hosted ? take_varint(cursor) : 0;
+    struct sgn_bytes address = sgn_cursor_take(cursor, (bits & ~HOSTED) >> 1);
+    if (cursor->bad || (witness->id & SGN_WITNESS_BIT) == 0 ||
+        witness->id >= SGN_WITNESS_BIT << 1 || hosted != (witness->host != 0) ||
+        witness->host >= SGN_WITNESS_BIT) {
         return false;
     }
     const uint8_t *raw = address.ptr;
@@ -172,7 +181,8 @@ static bool take_witness(struct sgn_cursor *cursor, struct sgn_map *map, uint32_
         witness->address[i] = (char)raw[i];
     }
     for (uint32_t i = 0; i < place; i++) {
-        if (map->witnesses[i].id == witness->id) {
+        const struct sgn_witness_member *other = &map->witnesses[i];
+        if (other->id == witness->id || (hosted && other->host == witness->host)) {
             return false;
         }
     }

@@ -163,7 +163,7 @@ enum sgn_read_mode { SGN_READ_EVENTUAL = 0, SGN_READ_SESSION = 1, SGN_READ_STRON
 #define SGN_PULL_UNSETTLED 2u
 
 enum sgn_map_change {
-    SGN_MAP_ADD_WITNESS = 1,  /* text = address. RESULT a = its id. */
+    SGN_MAP_ADD_WITNESS = 1,  /* text = address, b = its host or 0. RESULT a = its id. */
     SGN_MAP_DROP_WITNESS = 2, /* b = id. */
     SGN_MAP_FORCE = 3,        /* b = partition, UINT64_MAX: all: drop fences not passed (6.3). */
     SGN_MAP_GROUP_SIZE = 4,   /* b = 1, 3 or 5. */

@@ -120,7 +120,10 @@ static bool link_push(struct sgn_engine *engine,
 uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness)
 {
     const struct sgn_link *link = sgn_barrier_link(engine, witness);
-    return link == NULL || link->silent ? 2 : !link->local && link->batch_count == 0;
+    if (link == NULL || link->silent) {
+        return 2;
+    }
+    return link->batch_count == 0 && !(link->local && link->warming == 0);
 }
 
 uint32_t sgn_barrier_ask(struct sgn_engine *engine,
@@ -306,12 +309,11 @@ void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event
 
 /* --- links ------------------------------------------------------------------------------------ */
 
-void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness, bool local)
+void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness)
 {
     struct sgn_link *link = sgn_barrier_link(engine, witness);
     if (link != NULL) {
         link->connected = true;
-        link->local = local;
         link->in_flight = 0;
         link->silent = false;
         link->ping_due_ms = link->offer_due_ms = link->seed_due_ms = engine->now_ms;
@@ -364,6 +366,7 @@ void sgn_barrier_adopted(struct sgn_engine *engine)
             link->incarnation = 0; /* Another node has heard a newer one. */
         }
         link->listed = map->witnesses[j].incarnation;
+        link->local = map->witnesses[j].host == engine->options.node;
         link->seed_next = link->seed_sent = 0;
         link->offer_due_ms = link->seed_due_ms = engine->now_ms;
     }

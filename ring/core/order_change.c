@@ -35,7 +35,14 @@ static enum edit edit_add(struct sgn_map *next, struct sgn_map_client *client, c
 {
     for (uint32_t i = 0; i < next->witness_count; i++) {
         struct sgn_witness_member *witness = &next->witnesses[i];
-        if (sgn_bytes_equal(sgn_bytes_str(witness->address), sgn_bytes_str(client->address))) {
+        bool same_place = strcmp(witness->address, client->address) == 0;
+        bool same_host = witness->host == client->b;
+        if (same_place != same_host && (same_place || client->b != 0)) {
+            *why = same_place ? "the map lists another witness under this address"
+                              : "the map lists another witness inside this node";
+            return EDIT_INVALID;
+        }
+        if (same_place) {
             bool was_leaving = witness->leaving;
             witness->leaving = false;
             client->result = witness->id;
@@ -47,7 +54,8 @@ static enum edit edit_add(struct sgn_map *next, struct sgn_map_client *client, c
         return EDIT_INVALID;
     }
     struct sgn_witness_member *witness = &next->witnesses[next->witness_count++];
-    *witness = (struct sgn_witness_member){.id = SGN_WITNESS_BIT | next->version};
+    *witness = (struct sgn_witness_member){.id = SGN_WITNESS_BIT | next->version,
+                                           .host = (uint32_t)client->b};
     memcpy(witness->address, client->address, sizeof(witness->address));
     client->result = witness->id;
     return EDIT_MADE;
@@ -139,6 +147,11 @@ void sgn_keeper_change(struct sgn_engine *engine, const struct sgn_event *event)
     bool adds = msg->a == SGN_MAP_ADD_WITNESS;
     if (adds && (msg->text.count > SGN_ADDRESS_BYTES_MAX || !is_text(msg->text))) {
         sgn_fx_refuse(engine, event, SGN_ERR_INVALID, "this is not the address of a witness");
+        return;
+    }
+    if (adds && msg->b != 0 &&
+        (msg->b > UINT32_MAX || sgn_ring_find(engine->ring, (uint32_t)msg->b) < 0)) {
+        sgn_fx_refuse(engine, event, SGN_ERR_INVALID, "the ring has no such node");
         return;
     }
     if (msg->a < SGN_MAP_ADD_WITNESS || msg->a > SGN_MAP_GROUP_SIZE) {

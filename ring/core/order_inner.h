@@ -301,7 +301,7 @@ uint32_t sgn_barrier_ask(struct sgn_engine *engine,
 /* 0: asking it costs no message more; 1: it does; 2: it does not answer. */
 uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_answer(struct sgn_engine *engine, const struct sgn_event *event);
-void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness, bool local);
+void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_adopted(struct sgn_engine *engine); /* The map changed: links follow. */
 void sgn_barrier_tick(struct sgn_engine *engine);

@@ -104,7 +104,7 @@ struct sgn_link {
     uint32_t incarnation; /* By its own word; 0: not heard. */
     uint32_t version;     /* Of the map it has adopted. */
     bool connected;
-    bool local; /* In this process: asking it is a call. */
+    bool local; /* In this process: asking it is no message. */
     uint64_t heard_ms, ping_due_ms, offer_due_ms, down_since_ms;
     uint64_t relist_due_ms;    /* 4.2: no new epochs for dropped partitions before. */
     uint64_t warming, dropped; /* By its last answer. */

@@ -212,7 +212,7 @@ static void test_map(struct sgn_client *client)
     for (uint32_t i = 1; i <= 3; i++) {
         char address[32];
         snprintf(address, sizeof(address), "127.0.0.1:%u", 9000 + i);
-        sgn_request_witness_add(request, sgn_text(address));
+        sgn_request_witness_add(request, sgn_text(address), 0);
         CHECK_ERR(sgn_request_run(request), SGN_OK);
         CHECK(sgn_request_witness_id(request) == i);
     }
@@ -246,12 +246,12 @@ static void test_map(struct sgn_client *client)
     sgn_request_group_size(request, 5);
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     CHECK(atomic_load(&fake_map_change) == SGN_MAP_GROUP_SIZE && atomic_load(&fake_map_what) == 5);
-    sgn_request_witness_add(request, sgn_text(""));
+    sgn_request_witness_add(request, sgn_text(""), 0);
     CHECK_ERR(sgn_request_run(request), SGN_ERR_INVALID);
 
     /* An addition whose answer is lost is asked for again: an address is listed once. */
     all_told(HANG_UP, 1);
-    sgn_request_witness_add(request, sgn_text("127.0.0.1:9004"));
+    sgn_request_witness_add(request, sgn_text("127.0.0.1:9004"), 0);
     CHECK_ERR(sgn_request_run(request), SGN_OK);
     all_told(ANSWER, 0);
     CHECK(sgn_request_witness_id(request) == 4 && atomic_load(&fake_witnesses) == 4);

@@ -252,11 +252,10 @@ bool ord_disk_is_lost(const struct ord_world *world, uint32_t index);
 bool ord_disk_may_be_lost(const struct ord_world *world);
 
 /* ord_witness.c */
-/* Of one inside a node: only while that is up and its map lists it. */
 void ord_witness_start(struct ord_world *world, uint32_t slot);
 void ord_witness_stop(struct ord_world *world, uint32_t slot);
 void ord_witness_deliver(struct ord_world *world, uint32_t slot, struct ord_event *arrival);
-/* Gives witness processes the ids under which a map lists them. */
+/* Gives processes of their own the ids under which a map lists them. */
 void ord_witness_learn(struct ord_world *world, const struct sgn_map *map);
 /* The witness inside the node starts and ends with its line in that node's map. */
 void ord_witness_follow(struct ord_world *world, uint32_t node);

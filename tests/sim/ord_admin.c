@@ -31,7 +31,9 @@ static void ask(struct ord_world *world, struct ord_event *due)
     ord_witness_address(admin->slot, address);
     struct sgn_msg msg = {.type = SGN_MSG_MAP_CHANGE, .a = admin->change};
     if (admin->change == SGN_MAP_ADD_WITNESS) {
+        uint32_t host = ord_host(world, ORD_NODES_MAX + admin->slot);
         msg.text = sgn_bytes_str(address);
+        msg.b = host == UINT32_MAX ? 0 : world->nodes[host].id;
     } else {
         msg.b = world->fleet[admin->slot].id;
     }

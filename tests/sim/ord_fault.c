@@ -204,7 +204,8 @@ void ord_faults_heal(struct ord_world *world)
         }
     }
     for (uint32_t i = 0; i < ORD_FLEET_MAX; i++) {
-        if (world->fleet[i].wanted && !world->fleet[i].up) {
+        bool hosted = ord_host(world, ORD_NODES_MAX + i) != UINT32_MAX; /* Back with its node. */
+        if (world->fleet[i].wanted && !world->fleet[i].up && !hosted) {
             ord_witness_start(world, i);
         }
     }

@@ -212,8 +212,7 @@ static void connection_event(struct ord_world *world, uint32_t node, uint32_t pr
 {
     world->nodes[node].connected[process] = up;
     struct sgn_event event = {.type = up ? SGN_EV_PEER_UP : SGN_EV_PEER_DOWN,
-                              .node = ord_process_id(world, process),
-                              .local = ord_host(world, process) == node};
+                              .node = ord_process_id(world, process)};
     ord_feed(world, node, &event);
 }
 

@@ -10,26 +10,11 @@ void ord_witness_address(uint32_t slot, char out[SGN_ADDRESS_BYTES_MAX + 1])
     (void)snprintf(out, SGN_ADDRESS_BYTES_MAX + 1, "127.0.0.1:%u", 9100 + slot);
 }
 
-static bool listed_at(const struct ord_world *world, uint32_t node, uint32_t id)
-{
-    if (!world->nodes[node].up) {
-        return false;
-    }
-    const struct sgn_map *map = sgn_engine_map(world->nodes[node].engine);
-    for (uint32_t i = 0; i < map->witness_count; i++) {
-        if (map->witnesses[i].id == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void ord_witness_start(struct ord_world *world, uint32_t slot)
 {
     struct ord_witness *witness = &world->fleet[slot];
     SGN_ASSERT(!witness->up);
-    uint32_t host = ord_host(world, ORD_NODES_MAX + slot);
-    if (witness->id == 0 || (host != UINT32_MAX && !listed_at(world, host, witness->id))) {
+    if (witness->id == 0) {
         return; /* No map lists it yet: nobody would dial it. */
     }
     witness->boot++; /* Its incarnation. */
@@ -60,12 +45,19 @@ void ord_witness_stop(struct ord_world *world, uint32_t slot)
 void ord_witness_follow(struct ord_world *world, uint32_t node)
 {
     struct ord_witness *witness = &world->fleet[node];
+    const struct sgn_map *map = sgn_engine_map(world->nodes[node].engine);
+    uint32_t id = 0;
     if (ord_host(world, ORD_NODES_MAX + node) != node) {
         return;
     }
-    if (witness->up && !listed_at(world, node, witness->id)) {
+    for (uint32_t i = 0; i < map->witness_count; i++) {
+        id = map->witnesses[i].host == node + 1 ? map->witnesses[i].id : id;
+    }
+    if (witness->up && witness->id != id) {
         ord_witness_stop(world, node);
-    } else if (!witness->up) {
+    }
+    if (id != 0 && !witness->up) {
+        witness->id = id;
         ord_witness_start(world, node);
     }
 }
@@ -77,7 +69,8 @@ void ord_witness_learn(struct ord_world *world, const struct sgn_map *map)
         for (uint32_t slot = 0; slot < ORD_FLEET_MAX; slot++) {
             char address[SGN_ADDRESS_BYTES_MAX + 1];
             ord_witness_address(slot, address);
-            if (strcmp(address, member->address) != 0 || member->id == world->fleet[slot].id) {
+            if (member->host != 0 || strcmp(address, member->address) != 0 ||
+                member->id == world->fleet[slot].id) {
                 continue;
             }
             if (member->id < world->fleet[slot].id) {

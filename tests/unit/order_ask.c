@@ -26,12 +26,13 @@ void order_drop_after(uint32_t ms)
     mini_pass(&ring, 2000);
 }
 
-void order_fleet(void)
+static void fleet(bool hosted)
 {
     static const char *names[3] = {"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"};
     for (uint32_t i = 0; i < 3; i++) {
         struct sgn_msg msg = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
         msg.a = SGN_MAP_ADD_WITNESS;
+        msg.b = hosted ? i + 1 : 0;
         msg.text = sgn_bytes_str(names[i]);
         cr_assert_eq(ask(1, msg), SGN_OK);
         mini_witness_up(&ring, (uint32_t)ring.reply.a);
@@ -39,6 +40,16 @@ void order_fleet(void)
     }
     mini_pass(&ring, 3000);
     cr_assert_eq(sgn_engine_map(ring.nodes[0].engine)->lines[0].group_count, 3);
+}
+
+void order_fleet(void)
+{
+    fleet(false);
+}
+
+void order_hosted_fleet(void)
+{
+    fleet(true);
 }
 
 struct sgn_msg order_msg(uint32_t node, enum sgn_msg_type type, const char *key, const char *value)

@@ -10,6 +10,8 @@ void order_ring(uint32_t nodes, uint32_t replicas);
 void order_drop_after(uint32_t ms);
 /* Three witnesses, active. */
 void order_fleet(void);
+/* The same, listed as inside nodes 1 to 3. */
+void order_hosted_fleet(void);
 struct sgn_msg order_msg(uint32_t node, enum sgn_msg_type type, const char *key, const char *value);
 int order_put(uint32_t node, const char *key, const char *value);
 int order_del(uint32_t node, const char *key);

@@ -35,6 +35,8 @@ static void map_draw(struct sgn_prng *prng, uint32_t partitions)
     for (uint32_t i = below(prng, 9); i > 0; i--) {
         fleet_add(i, 1 + below(prng, 3));
         map.witnesses[map.witness_count - 1].leaving = sgn_prng_chance(prng, 100);
+        map.witnesses[map.witness_count - 1].host =
+            sgn_prng_chance(prng, 300) ? map.witness_count * 1000000u : 0;
     }
     for (uint32_t i = below(prng, 12); i > 0; i--) {
         struct sgn_known known = {.id = node_max, .version = map.version};
@@ -77,6 +79,7 @@ static void same(const struct sgn_map *a, const struct sgn_map *b)
     for (uint32_t i = 0; i < a->witness_count; i++) {
         const struct sgn_witness_member *x = &a->witnesses[i], *y = &b->witnesses[i];
         cr_assert(x->id == y->id && x->incarnation == y->incarnation && x->leaving == y->leaving);
+        cr_assert_eq(x->host, y->host);
         cr_assert_str_eq(x->address, y->address);
     }
     for (uint32_t p = 0; p < a->partition_count; p++) {

@@ -300,12 +300,6 @@ Test(options, what_must_hold_together)
         GOOD "[node]\nadmin=127.0.0.1:7301\n",
         "FILE:15: [node] admin: is the address of [node] listen; give it a port of its "
         "own");
-    static const char *const witness_taken =
-        "FILE:15: [node] witness: is an address of a node already; give the witness a port of its "
-        "own";
-    expect_file_error(GOOD "[node]\nwitness=127.0.0.1:7301\n", witness_taken);
-    expect_file_error(GOOD "[node]\nwitness=127.0.0.1:7302\n", witness_taken);
-    expect_file_error(GOOD "[node]\nwitness=127.0.0.1:7999\nadmin=127.0.0.1:7999\n", witness_taken);
 }
 
 Test(options, help_and_manual)
