@@ -167,7 +167,7 @@ static bool embed_all(const struct local *local, struct sgn_request *request)
 
 static bool is_ours(const struct local *local, const struct sgn_witness_info *witness)
 {
-    bool ours = witness->node != 0 && !witness->is_leaving;
+    bool ours = local->embed && witness->node != 0 && !witness->is_leaving;
     for (uint32_t i = 1; i <= local->witnesses; i++) {
         char address[128];
         local_conf_line(local, LOCAL_WITNESS + i, "listen", address, sizeof(address));
@@ -176,17 +176,21 @@ static bool is_ours(const struct local *local, const struct sgn_witness_info *wi
     return ours;
 }
 
-/* Whether the nodes have heard of every witness here. */
+/* Whether the nodes have heard of every witness here. The one that tells may have an older map. */
 static bool all_heard(const struct local *local, struct sgn_request *request)
 {
+    uint32_t inside = local->count < LOCAL_WITNESSES_MAX ? local->count : LOCAL_WITNESSES_MAX;
+    uint32_t missing = local->witnesses + (local->embed ? inside : 0);
     struct sgn_map_info map;
     bool good = map_get(request, &map);
     for (uint32_t i = 0; good && i < map.witness_count; i++) {
         struct sgn_witness_info witness = {.struct_bytes = sizeof(witness)};
         (void)sgn_request_witness(request, i, &witness);
-        good = !is_ours(local, &witness) || witness.incarnation != 0;
+        bool ours = is_ours(local, &witness);
+        good = !ours || witness.incarnation != 0;
+        missing -= ours && missing > 0 ? 1 : 0;
     }
-    return good;
+    return good && missing == 0;
 }
 
 static bool join_all(const struct local *local, struct sgn_request *request)
