@@ -64,6 +64,13 @@ void sgn_status_fast_why(const struct sgn_fleet_view *view, char *text, size_t b
     }
 }
 
+static const char *why_down(const struct sgn_driver *driver, uint32_t witness)
+{
+    const struct sgn_own_witness *own = &driver->own;
+    bool is_own = own->error[0] != '\0' && (own->config.id | SGN_WITNESS_BIT) == witness;
+    return is_own ? own->error : sgn_peers_why(driver->peers, witness);
+}
+
 static void put_witnesses(struct evbuffer *out,
                           const struct sgn_driver *driver,
                           const struct sgn_fleet_view *view)
@@ -86,7 +93,7 @@ static void put_witnesses(struct evbuffer *out,
                                   witness->groups,
                                   witness->warming,
                                   witness->dropped);
-        sgn_status_string(out, witness->up ? "" : sgn_peers_why(driver->peers, witness->id));
+        sgn_status_string(out, witness->up ? "" : why_down(driver, witness->id));
         (void)evbuffer_add_printf(out, "}");
     }
     (void)evbuffer_add_printf(out, "]");

@@ -33,9 +33,10 @@ enum edit { EDIT_MADE, EDIT_HOLDS, EDIT_INVALID };
  * again. */
 static enum edit edit_add(struct sgn_map *next, struct sgn_map_client *client, const char **why)
 {
+    struct sgn_bytes address = sgn_bytes_str(client->address);
     for (uint32_t i = 0; i < next->witness_count; i++) {
         struct sgn_witness_member *witness = &next->witnesses[i];
-        bool same_place = strcmp(witness->address, client->address) == 0;
+        bool same_place = sgn_bytes_equal(sgn_bytes_str(witness->address), address);
         bool same_host = witness->host == client->b;
         if (same_place != same_host && (same_place || client->b != 0)) {
             *why = same_place ? "the map lists another witness under this address"
