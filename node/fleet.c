@@ -78,7 +78,7 @@ void sgn_driver_follow_own(struct sgn_driver *driver)
 {
     struct sgn_own_witness *own = &driver->own;
     const struct sgn_witness_member *listed =
-        sgn_own_witness_listed(sgn_engine_map(driver->engine), driver->config->id);
+        sgn_map_hosted(sgn_engine_map(driver->engine), driver->config->id);
     if (own->witness != NULL && (listed == NULL || !sgn_own_witness_is(own, listed->id))) {
         own_end(driver); /* Another one begins with the next second. */
     } else if (listed == NULL) {

@@ -16,16 +16,6 @@ void sgn_own_witness_init(struct sgn_own_witness *own,
     own->config.memory_bytes = memory_bytes;
 }
 
-const struct sgn_witness_member *sgn_own_witness_listed(const struct sgn_map *map, uint32_t node)
-{
-    for (uint32_t i = 0; i < map->witness_count; i++) {
-        if (map->witnesses[i].host == node) {
-            return &map->witnesses[i];
-        }
-    }
-    return NULL;
-}
-
 bool sgn_own_witness_is(const struct sgn_own_witness *own, uint32_t id)
 {
     return own->witness != NULL && own->witness->self.node == id;

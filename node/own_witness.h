@@ -33,8 +33,6 @@ void sgn_own_witness_init(struct sgn_own_witness *own,
                           const char *ring,
                           const char *node_listen,
                           uint64_t memory_bytes);
-/* What the map has inside this node; NULL: nothing. */
-const struct sgn_witness_member *sgn_own_witness_listed(const struct sgn_map *map, uint32_t node);
 /* Whether it runs, under this number on the wire. */
 bool sgn_own_witness_is(const struct sgn_own_witness *own, uint32_t id);
 /* With an empty memory and a new incarnation, at the port of the listed address and the host where

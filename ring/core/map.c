@@ -166,6 +166,16 @@ uint64_t sgn_map_disk(const struct sgn_map *map, uint32_t node)
     return 0;
 }
 
+const struct sgn_witness_member *sgn_map_hosted(const struct sgn_map *map, uint32_t node)
+{
+    for (uint32_t i = 0; i < map->witness_count; i++) {
+        if (map->witnesses[i].host == node) {
+            return &map->witnesses[i];
+        }
+    }
+    return NULL;
+}
+
 /* Whether a replica is known to be in an epoch >= that one. Its versions are durable, so whichever
  * incarnation told one, it holds. */
 static bool node_arrived(uint32_t node,

@@ -70,8 +70,7 @@ struct sgn_witness_member {
     uint32_t id;          /* SGN_WITNESS_BIT | number, never used again. */
     uint32_t incarnation; /* The last one known; 0: not heard of yet. */
     bool leaving;         /* Takes part in no new group; dropped when in none and in no fence. */
-    uint32_t
-        host; /* The member in whose process it lives, one at most in each; 0: it has its own. */
+    uint32_t host;        /* The member in whose process it is, one in each at most; 0: its own. */
     char address[SGN_ADDRESS_BYTES_MAX + 1];
 };
 
@@ -130,6 +129,8 @@ int sgn_line_preferred(const struct sgn_line *line,
 uint32_t sgn_line_group_quorum(const struct sgn_line *line);
 int sgn_line_group_index(const struct sgn_line *line, uint32_t witness);
 uint64_t sgn_map_disk(const struct sgn_map *map, uint32_t node); /* 0: none is listed. */
+/* The witness in that node's process; NULL: none is. */
+const struct sgn_witness_member *sgn_map_hosted(const struct sgn_map *map, uint32_t node);
 
 /* What is known of who is where: filled from heartbeats and answers. Versions are durable ones. */
 struct sgn_known {

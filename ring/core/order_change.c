@@ -38,9 +38,12 @@ static enum edit edit_add(struct sgn_map *next, struct sgn_map_client *client, c
         struct sgn_witness_member *witness = &next->witnesses[i];
         bool same_place = sgn_bytes_equal(sgn_bytes_str(witness->address), address);
         bool same_host = witness->host == client->b;
-        if (same_place != same_host && (same_place || client->b != 0)) {
-            *why = same_place ? "the map lists another witness under this address"
-                              : "the map lists another witness inside this node";
+        if (same_place && !same_host) {
+            *why = "the map lists another witness under this address";
+            return EDIT_INVALID;
+        }
+        if (!same_place && same_host && client->b != 0) {
+            *why = "the map lists another witness inside this node";
             return EDIT_INVALID;
         }
         if (same_place) {

@@ -45,19 +45,16 @@ void ord_witness_stop(struct ord_world *world, uint32_t slot)
 void ord_witness_follow(struct ord_world *world, uint32_t node)
 {
     struct ord_witness *witness = &world->fleet[node];
-    const struct sgn_map *map = sgn_engine_map(world->nodes[node].engine);
-    uint32_t id = 0;
     if (ord_host(world, ORD_NODES_MAX + node) != node) {
         return;
     }
-    for (uint32_t i = 0; i < map->witness_count; i++) {
-        id = map->witnesses[i].host == node + 1 ? map->witnesses[i].id : id;
-    }
-    if (witness->up && witness->id != id) {
+    const struct sgn_witness_member *listed =
+        sgn_map_hosted(sgn_engine_map(world->nodes[node].engine), world->nodes[node].id);
+    if (witness->up && (listed == NULL || witness->id != listed->id)) {
         ord_witness_stop(world, node);
     }
-    if (id != 0 && !witness->up) {
-        witness->id = id;
+    if (listed != NULL && !witness->up) {
+        witness->id = listed->id;
         ord_witness_start(world, node);
     }
 }
