@@ -49,10 +49,6 @@ bool local_node_stop(const struct local *local, uint32_t id, int signal_number);
 /* A port on 127.0.0.1 that nobody has, `wanted` or, if that is 0, any; 0: none. */
 uint16_t local_free_port(uint16_t wanted);
 
-/* The value of `name = value` in the node's or witness's conf; "" when there is none. */
-void local_conf_line(
-    const struct local *local, uint32_t id, const char *name, char *out, size_t cap);
-
 /* cli_local_witness.c */
 /* How many witness-N.conf there are, numbered without a gap. */
 uint32_t local_witnesses_configured(const struct local *local);

@@ -63,26 +63,6 @@ bool local_ready_line(
     return good;
 }
 
-void local_conf_line(
-    const struct local *local, uint32_t id, const char *name, char *out, size_t cap)
-{
-    char path[LOCAL_PATH_BYTES];
-    char line[512];
-    size_t count = strlen(name);
-    local_path(local, id, "conf", path);
-    FILE *file = fopen(path, "re");
-    out[0] = '\0';
-    while (file != NULL && out[0] == '\0' && fgets(line, sizeof(line), file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, name, count) == 0 && strncmp(line + count, " = ", 3) == 0) {
-            (void)snprintf(out, cap, "%s", line + count + 3);
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-}
-
 pid_t local_pid(const struct local *local, uint32_t id)
 {
     char text[128];

@@ -31,6 +31,27 @@ uint32_t local_witnesses_configured(const struct local *local)
     }
 }
 
+/* The value of `name = value` in the witness's conf; "" when there is none. */
+static void conf_line(
+    const struct local *local, uint32_t number, const char *name, char *out, size_t cap)
+{
+    char path[LOCAL_PATH_BYTES];
+    char line[512];
+    size_t count = strlen(name);
+    conf_path(local, number, path);
+    FILE *file = fopen(path, "re");
+    out[0] = '\0';
+    while (file != NULL && out[0] == '\0' && fgets(line, sizeof(line), file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, name, count) == 0 && strncmp(line + count, " = ", 3) == 0) {
+            (void)snprintf(out, cap, "%s", line + count + 3);
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+}
+
 static bool write_conf(const struct local *local, uint32_t number, uint32_t id, const char *address)
 {
     char path[LOCAL_PATH_BYTES];
@@ -117,8 +138,8 @@ static bool make_member(const struct local *local, struct sgn_request *request, 
 {
     char address[128];
     char known[32];
-    local_conf_line(local, LOCAL_WITNESS + number, "listen", address, sizeof(address));
-    local_conf_line(local, LOCAL_WITNESS + number, "id", known, sizeof(known));
+    conf_line(local, number, "listen", address, sizeof(address));
+    conf_line(local, number, "id", known, sizeof(known));
     if (address[0] == '\0' && !free_address(local, address, sizeof(address))) {
         return false;
     }
@@ -143,60 +164,67 @@ static bool map_get(struct sgn_request *request, struct sgn_map_info *map)
     return sgn_request_run(request) == SGN_OK && sgn_request_map_info(request, map) == SGN_OK;
 }
 
-/* Every node a witness, where it is none yet. */
-static bool embed_all(const struct local *local, struct sgn_request *request)
+/* The witness inside that node, or with node 0 the one at that address; false: the map has none. */
+static bool find(const struct sgn_request *request,
+                 const struct sgn_map_info *map,
+                 uint32_t node,
+                 const char *address,
+                 struct sgn_witness_info *witness)
 {
-    for (uint32_t node = 1; node <= local->count && node <= LOCAL_WITNESSES_MAX; node++) {
-        struct sgn_map_info map;
-        char address[128] = "";
-        bool known = map_get(request, &map);
-        for (uint32_t i = 0; known && i < map.witness_count; i++) {
-            struct sgn_witness_info witness = {.struct_bytes = sizeof(witness)};
-            (void)sgn_request_witness(request, i, &witness);
-            if (witness.node == node) {
-                (void)snprintf(address, sizeof(address), "%s", witness.address);
-            }
-        }
-        if ((address[0] == '\0' && !free_address(local, address, sizeof(address))) ||
-            join(local, request, address, node) == 0) {
-            return false;
+    for (uint32_t i = 0; i < map->witness_count; i++) {
+        *witness = (struct sgn_witness_info){.struct_bytes = sizeof(*witness)};
+        (void)sgn_request_witness(request, i, witness);
+        if (node != 0 ? witness->node == node : strcmp(witness->address, address) == 0) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
-static bool is_ours(const struct local *local, const struct sgn_witness_info *witness)
+/* How many nodes are to be witnesses as well. */
+static uint32_t inside(const struct local *local)
 {
-    bool ours = local->embed && witness->node != 0 && !witness->is_leaving;
-    for (uint32_t i = 1; i <= local->witnesses; i++) {
-        char address[128];
-        local_conf_line(local, LOCAL_WITNESS + i, "listen", address, sizeof(address));
-        ours = ours || strcmp(witness->address, address) == 0;
-    }
-    return ours;
+    uint32_t most = local->count < LOCAL_WITNESSES_MAX ? local->count : LOCAL_WITNESSES_MAX;
+    return local->embed ? most : 0;
 }
 
-/* Whether the nodes have heard of every witness here. The one that tells may have an older map. */
+/* One that is a witness already stays where it is. */
+static bool embed(const struct local *local, struct sgn_request *request, uint32_t node)
+{
+    struct sgn_map_info map;
+    struct sgn_witness_info witness;
+    char address[128];
+    if (map_get(request, &map) && find(request, &map, node, "", &witness)) {
+        (void)snprintf(address, sizeof(address), "%s", witness.address);
+    } else if (!free_address(local, address, sizeof(address))) {
+        return false;
+    }
+    return join(local, request, address, node) != 0;
+}
+
+/* Whether the nodes have heard of every witness here. */
 static bool all_heard(const struct local *local, struct sgn_request *request)
 {
-    uint32_t inside = local->count < LOCAL_WITNESSES_MAX ? local->count : LOCAL_WITNESSES_MAX;
-    uint32_t missing = local->witnesses + (local->embed ? inside : 0);
     struct sgn_map_info map;
+    struct sgn_witness_info witness;
     bool good = map_get(request, &map);
-    for (uint32_t i = 0; good && i < map.witness_count; i++) {
-        struct sgn_witness_info witness = {.struct_bytes = sizeof(witness)};
-        (void)sgn_request_witness(request, i, &witness);
-        bool ours = is_ours(local, &witness);
-        good = !ours || witness.incarnation != 0;
-        missing -= ours && missing > 0 ? 1 : 0;
+    for (uint32_t node = 1; good && node <= inside(local); node++) {
+        good = find(request, &map, node, "", &witness) && witness.incarnation != 0;
     }
-    return good && missing == 0;
+    for (uint32_t i = 1; good && i <= local->witnesses; i++) {
+        char address[128];
+        conf_line(local, i, "listen", address, sizeof(address));
+        good = find(request, &map, 0, address, &witness) && witness.incarnation != 0;
+    }
+    return good;
 }
 
 static bool join_all(const struct local *local, struct sgn_request *request)
 {
-    if (local->embed && !embed_all(local, request)) {
-        return false;
+    for (uint32_t node = 1; node <= inside(local); node++) {
+        if (!embed(local, request, node)) {
+            return false;
+        }
     }
     for (uint32_t i = 1; i <= local->witnesses; i++) {
         if (!make_member(local, request, i) || !local_node_start(local, LOCAL_WITNESS + i)) {
