@@ -33,6 +33,15 @@ int ask(uint32_t node, struct sgn_msg msg)
     return ring.reply.err;
 }
 
+struct sgn_msg change_of(enum sgn_map_change what, uint64_t b, const char *address)
+{
+    struct sgn_msg msg = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
+    msg.a = what;
+    msg.b = b;
+    msg.text = sgn_bytes_str(address);
+    return msg;
+}
+
 void available_ring(uint32_t nodes, uint32_t replicas, uint32_t partitions)
 {
     mini_init(&ring, nodes, replicas, partitions);

@@ -18,6 +18,8 @@ struct sgn_msg msg_of(enum sgn_msg_type type,
                       const char *bucket,
                       const char *key,
                       const char *value);
+/* A change of the map; the address is borrowed, and "" where none is needed. */
+struct sgn_msg change_of(enum sgn_map_change what, uint64_t b, const char *address);
 /* Has the node take the request and runs the ring until it is answered. The answer's error. */
 int ask(uint32_t node, struct sgn_msg msg);
 int put(uint32_t node, const char *key, const char *value);

@@ -30,11 +30,7 @@ static void fleet(bool hosted)
 {
     static const char *names[3] = {"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"};
     for (uint32_t i = 0; i < 3; i++) {
-        struct sgn_msg msg = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
-        msg.a = SGN_MAP_ADD_WITNESS;
-        msg.b = hosted ? i + 1 : 0;
-        msg.text = sgn_bytes_str(names[i]);
-        cr_assert_eq(ask(1, msg), SGN_OK);
+        cr_assert_eq(ask(1, change_of(SGN_MAP_ADD_WITNESS, hosted ? i + 1 : 0, names[i])), SGN_OK);
         mini_witness_up(&ring, (uint32_t)ring.reply.a);
         mini_pass(&ring, 1000);
     }

@@ -66,11 +66,7 @@ Test(order_look, the_fleet)
 
 static int add(uint32_t host, const char *address)
 {
-    struct sgn_msg msg = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
-    msg.a = SGN_MAP_ADD_WITNESS;
-    msg.b = host;
-    msg.text = sgn_bytes_str(address);
-    return ask(1, msg);
+    return ask(1, change_of(SGN_MAP_ADD_WITNESS, host, address));
 }
 
 static uint32_t host_of(uint32_t node, uint64_t id)
@@ -100,10 +96,7 @@ Test(order_look, a_witness_inside_a_node)
     cr_assert(add(0, "h:4") == SGN_OK && host_of(1, ring.reply.a) == 0);
     cr_assert(add(0, "h:5") == SGN_OK && host_of(1, ring.reply.a) == 0);
     cr_assert_eq(add(3, "h:4"), SGN_ERR_INVALID);
-    struct sgn_msg drop = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
-    drop.a = SGN_MAP_DROP_WITNESS;
-    drop.b = id;
-    cr_assert_eq(ask(1, drop), SGN_OK);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_DROP_WITNESS, id, "")), SGN_OK);
     mini_pass(&ring, 3000);
     cr_assert_eq(host_of(3, id), UINT32_MAX, "it was in no group");
     cr_assert(add(2, "h:2") == SGN_OK && ring.reply.a != id);

@@ -80,18 +80,9 @@ static void settle(void)
     cr_assert(all_agree());
 }
 
-static struct sgn_msg change(enum sgn_map_change what, uint64_t b, const char *address)
-{
-    struct sgn_msg msg = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
-    msg.a = what;
-    msg.b = b;
-    msg.text = sgn_bytes_str(address);
-    return msg;
-}
-
 static int add(uint32_t node, const char *address)
 {
-    int err = ask(node, change(SGN_MAP_ADD_WITNESS, 0, address));
+    int err = ask(node, change_of(SGN_MAP_ADD_WITNESS, 0, address));
     look();
     return err;
 }
@@ -124,14 +115,14 @@ Test(order_map, changes_are_agreed_on)
     }
     cr_assert_eq(add(3, "127.0.0.1:7402"), SGN_OK);
     cr_assert_neq(ring.reply.a, id);
-    cr_assert_eq(ask(1, change(SGN_MAP_GROUP_SIZE, 5, "")), SGN_OK);
-    cr_assert_eq(ask(1, change(SGN_MAP_GROUP_SIZE, 4, "")), SGN_ERR_INVALID);
-    cr_assert_eq(ask(1, change(SGN_MAP_ADD_WITNESS, 0, "")), SGN_ERR_INVALID);
-    cr_assert_eq(ask(1, change(SGN_MAP_DROP_WITNESS, 99, "")), SGN_ERR_INVALID);
-    cr_assert_eq(ask(1, change(SGN_MAP_FORCE, 8, "")), SGN_ERR_INVALID);
-    cr_assert(ask(1, change(SGN_MAP_FORCE, UINT64_MAX, "")) == SGN_OK && ring.reply.a == 0);
-    cr_assert_eq(ask(1, change((enum sgn_map_change)9, 0, "")), SGN_ERR_INVALID);
-    cr_assert_eq(ask(2, change(SGN_MAP_DROP_WITNESS, id, "")), SGN_OK);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_GROUP_SIZE, 5, "")), SGN_OK);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_GROUP_SIZE, 4, "")), SGN_ERR_INVALID);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_ADD_WITNESS, 0, "")), SGN_ERR_INVALID);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_DROP_WITNESS, 99, "")), SGN_ERR_INVALID);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_FORCE, 8, "")), SGN_ERR_INVALID);
+    cr_assert(ask(1, change_of(SGN_MAP_FORCE, UINT64_MAX, "")) == SGN_OK && ring.reply.a == 0);
+    cr_assert_eq(ask(1, change_of((enum sgn_map_change)9, 0, "")), SGN_ERR_INVALID);
+    cr_assert_eq(ask(2, change_of(SGN_MAP_DROP_WITNESS, id, "")), SGN_OK);
     pass(3000); /* In no group: the keeper drops it. */
     settle();
     cr_assert_null(listed(1, "127.0.0.1:7401"));
@@ -188,7 +179,7 @@ Test(order_map, crashes_at_every_store)
             ring_new(3);
             ring.nodes[victim - 1].halt_at_store = at;
             ring.nodes[victim - 1].halt_loses = way / 2 == 1;
-            mini_request(&ring, 1, change(SGN_MAP_ADD_WITNESS, 0, names[0]));
+            mini_request(&ring, 1, change_of(SGN_MAP_ADD_WITNESS, 0, names[0]));
             mini_run(&ring);
             pass(200);
             if (ring.nodes[victim - 1].halted) {
@@ -220,7 +211,7 @@ Test(order_map, votes_survive_restarts)
             mini_down(&ring, 3);
             ring.nodes[victim - 1].halt_at_store = at;
             ring.nodes[victim - 1].halt_loses = way / 2 == 1;
-            mini_request(&ring, 1, change(SGN_MAP_ADD_WITNESS, 0, "127.0.0.1:7401"));
+            mini_request(&ring, 1, change_of(SGN_MAP_ADD_WITNESS, 0, "127.0.0.1:7401"));
             mini_run(&ring);
             look();
             bool chosen = map_of(1)->version == 2;
@@ -246,7 +237,7 @@ Test(order_map, duels_end)
         uint32_t before = ring.reply.count;
         for (uint32_t i = 1; i <= 5; i++) {
             snprintf(address, sizeof(address), "10.0.%u.1:%u", round, i);
-            mini_request(&ring, i, change(SGN_MAP_ADD_WITNESS, 0, address));
+            mini_request(&ring, i, change_of(SGN_MAP_ADD_WITNESS, 0, address));
         }
         mini_run(&ring);
         pass(2500);
@@ -261,7 +252,7 @@ Test(order_map, duels_end)
         for (uint32_t i = 1; i <= 5; i++) {
             snprintf(address, sizeof(address), "10.0.%u.1:%u", round, i);
             const struct sgn_witness_member *witness = listed(1, address);
-            cr_assert_eq(ask(i, change(SGN_MAP_DROP_WITNESS, witness->id, "")), SGN_OK);
+            cr_assert_eq(ask(i, change_of(SGN_MAP_DROP_WITNESS, witness->id, "")), SGN_OK);
         }
         pass(3000);
         settle();
@@ -416,7 +407,7 @@ Test(order_map, the_fleet_changes)
     }
     pass(1500);
     cr_assert(groups_are(3, ids, 4));
-    cr_assert_eq(ask(2, change(SGN_MAP_DROP_WITNESS, ids[2], "")), SGN_OK);
+    cr_assert_eq(ask(2, change_of(SGN_MAP_DROP_WITNESS, ids[2], "")), SGN_OK);
     pass(6000);
     cr_assert(groups_are(3, (uint32_t[]){ids[0], ids[1], ids[3]}, 3));
     cr_assert(map_of(1)->witness_count == 3 && fences() == 0);
@@ -455,9 +446,9 @@ Test(order_map, random_faults)
                 at->store_err = at->store_err == SGN_OK ? SGN_ERR_DISK_FULL : SGN_OK;
             } else if (at->up && map_of(node)->witness_count > 8) {
                 uint32_t id = map_of(node)->witnesses[0].id;
-                mini_request(&ring, node, change(SGN_MAP_DROP_WITNESS, id, ""));
+                mini_request(&ring, node, change_of(SGN_MAP_DROP_WITNESS, id, ""));
             } else if (at->up) {
-                mini_request(&ring, node, change(SGN_MAP_ADD_WITNESS, 0, address));
+                mini_request(&ring, node, change_of(SGN_MAP_ADD_WITNESS, 0, address));
             }
             mini_run(&ring);
             pass(SGN_TICK_MS * (1 + sgn_prng_below(&prng, 10)));

@@ -26,12 +26,9 @@ Test(order_resolve, what_an_epoch_left_unsettled)
 {
     order_ring(3, 3);
     order_fleet();
-    struct sgn_msg change = msg_of(SGN_MSG_MAP_CHANGE, "", "", "");
-    change.a = SGN_MAP_GROUP_SIZE;
-    change.b = 1;
     uint32_t version = version_of(3);
     ring.nodes[2].stall_stores = true;
-    cr_assert_eq(ask(1, change), SGN_OK, "%s", ring.reply.text);
+    cr_assert_eq(ask(1, change_of(SGN_MAP_GROUP_SIZE, 1, "")), SGN_OK, "%s", ring.reply.text);
     while (version_of(1) == version || version_of(2) == version) {
         mini_pass(&ring, SGN_TICK_MS);
     }
