@@ -125,13 +125,14 @@ enum sgn_err sgn_store_submit(struct sgn_store *store,
     atomic_fetch_add(&store->counters.waiting_writes, write_count);
     atomic_fetch_add(&store->counters.waiting_bytes, bytes);
     pthread_mutex_lock(&store->commit.lock);
-    bool was_empty = store->commit.queue.first == NULL;
     store_queue_push(&store->commit.queue, &unit->job);
     pthread_mutex_unlock(&store->commit.lock);
-    if (was_empty) {
-        pthread_cond_signal(&store->commit.wake);
-    }
     return SGN_OK;
+}
+
+void sgn_store_commit(struct sgn_store *store)
+{
+    pthread_cond_signal(&store->commit.wake);
 }
 
 /* What the memory tables will still write when they are flushed. */

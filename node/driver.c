@@ -101,21 +101,32 @@ static void fx_load(struct sgn_driver *driver, const struct sgn_effect *effect)
     sgn_driver_ready(driver, ready);
 }
 
+static void commit_begin(evutil_socket_t fd, short what, void *user)
+{
+    (void)fd;
+    (void)what;
+    struct sgn_driver *driver = user;
+    driver->commit_armed = false;
+    sgn_store_commit(driver->store);
+}
+
 static void fx_store(struct sgn_driver *driver, const struct sgn_effect *effect)
 {
     enum sgn_err err =
         sgn_store_submit(driver->store, effect->token, effect->writes, effect->write_count);
-    if (err != SGN_OK) {
-        SGN_LOG(SGN_LOG_WARN,
-                "write refused by the store",
-                sgn_err_text(err),
-                "err=%s",
-                sgn_err_name(err));
-        sgn_driver_ready(driver,
-                         (struct sgn_ready){.type = SGN_EV_STORED,
-                                            .token = effect->token,
-                                            .err = sgn_driver_disk_err(err)});
+    if (err == SGN_OK) {
+        if (!driver->commit_armed) {
+            driver->commit_armed = true;
+            event_active(driver->commit_event, EV_TIMEOUT, 1);
+        }
+        return;
     }
+    SGN_LOG(
+        SGN_LOG_WARN, "write refused by the store", sgn_err_text(err), "err=%s", sgn_err_name(err));
+    sgn_driver_ready(driver,
+                     (struct sgn_ready){.type = SGN_EV_STORED,
+                                        .token = effect->token,
+                                        .err = sgn_driver_disk_err(err)});
 }
 
 static void fx_scan(struct sgn_driver *driver, const struct sgn_effect *effect)
@@ -236,6 +247,10 @@ static enum sgn_err start_listener(struct sgn_driver *driver, char *error, size_
 static enum sgn_err start_store(struct sgn_driver *driver, char *error, size_t error_bytes)
 {
     const struct sgn_config *config = driver->config;
+    driver->commit_event = event_new(driver->base, -1, 0, commit_begin, driver);
+    if (driver->commit_event == NULL) {
+        return fail(error, error_bytes, SGN_ERR_NOMEM, "out of memory");
+    }
     struct sgn_store_options options = {
         .directory = config->data,
         .ring_name = config->ring_name,
@@ -380,6 +395,7 @@ static void event_drop(struct event **event)
 enum sgn_err sgn_driver_destroy(struct sgn_driver *driver)
 {
     event_drop(&driver->store_event);
+    event_drop(&driver->commit_event);
     event_drop(&driver->tick_event);
     event_drop(&driver->drain_event);
     event_drop(&driver->flush_event);

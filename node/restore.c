@@ -22,6 +22,7 @@ static enum sgn_err write_now(struct sgn_store *store, const struct sgn_store_wr
     if (err != SGN_OK) {
         return err;
     }
+    sgn_store_commit(store);
     struct pollfd wait = {.fd = sgn_store_event_fd(store), .events = POLLIN};
     struct sgn_store_done done;
     while (sgn_store_poll(store, &done, 1) == 0) {

@@ -163,7 +163,7 @@ struct sgn_store_identity sgn_store_identity(const struct sgn_store *store);
 int sgn_store_event_fd(const struct sgn_store *store);
 
 /* Hands over one atomic unit of 1..SGN_STORE_UNIT_WRITES_MAX writes; the bytes are copied. Never
- * waits. [loop] SGN_OK: will be reported as a WRITE with this token. Otherwise nothing is kept:
+ * waits. [loop] SGN_OK: will be reported as a WRITE with this token, after sgn_store_commit. Otherwise nothing is kept:
  *   SGN_ERR_BUSY       the queue is full (commit_ops_max, commit_bytes_max);
  *   SGN_ERR_TOO_LARGE  the unit alone is larger than the queue;
  *   SGN_ERR_INVALID    no writes or too many, an empty key, or a META key that begins with NUL
@@ -173,6 +173,10 @@ enum sgn_err sgn_store_submit(struct sgn_store *store,
                               uint64_t token,
                               const struct sgn_store_write *writes,
                               uint32_t write_count);
+
+/* Has the commit thread take what was submitted. Once for all that a turn of the loop brought: were
+ * it woken by the first of them, it would sync that one alone while the others wait. [loop] */
+void sgn_store_commit(struct sgn_store *store);
 
 /* Moves up to `max` finished entries to `out`; returns how many. Never waits. [loop] */
 uint32_t sgn_store_poll(struct sgn_store *store, struct sgn_store_done *out, uint32_t max);

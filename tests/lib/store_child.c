@@ -96,6 +96,7 @@ int child_run(const char *directory, uint64_t first, int fd, enum sgn_store_sync
             next++;
             flying++;
         }
+        sgn_store_commit(store);
         struct pollfd wait = {.fd = sgn_store_event_fd(store), .events = POLLIN};
         (void)poll(&wait, 1, 20);
         struct sgn_store_done done[IN_FLIGHT_MAX];

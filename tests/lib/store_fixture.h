@@ -63,6 +63,7 @@ static inline struct sgn_store_done next_done(struct sgn_store *store)
 {
     struct sgn_store_done done;
     struct pollfd wait = {.fd = sgn_store_event_fd(store), .events = POLLIN};
+    sgn_store_commit(store);
     for (int i = 0; i < 1000; i++) {
         if (sgn_store_poll(store, &done, 1) == 1) {
             return done;
