@@ -65,6 +65,8 @@ static rocksdb_options_t *database_options(int recovery_mode)
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_max_manifest_file_size(o, 16 * MIB);
     rocksdb_options_set_avoid_unnecessary_blocking_io(o, 1);
+    /* A table goes to the disk while it is written: in one piece it would hold the log's syncs up. */
+    rocksdb_options_set_bytes_per_sync(o, MIB);
     return o;
 }
 
@@ -100,7 +102,10 @@ static rocksdb_options_t *family_options(const struct sgn_store *store, uint32_t
 {
     rocksdb_options_t *o = rocksdb_options_create();
     bool records = family == SGN_FAMILY_DATA || family == SGN_FAMILY_HINT;
-    rocksdb_options_set_write_buffer_size(o, records ? 32 * MIB : 8 * MIB);
+    /* Replicas take the same writes. Were their memory tables of one size, they would be flushed at
+     * one moment, and no quorum would be left that is not busy with it. */
+    size_t buffer = records ? 32 * MIB : 16 * MIB;
+    rocksdb_options_set_write_buffer_size(o, buffer - buffer / 8 * (store->options.node % 4));
     rocksdb_options_set_max_write_buffer_number(o, 3);
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
