@@ -1,6 +1,10 @@
 #include "ring/core/witness_table.h"
 
+#include <string.h>
+
 #include "ring/core/check.h"
+
+#define SLOTS_FIRST 4096u
 
 void sgn_witness_table_init(struct sgn_witness_table *table,
                             void *pool,
@@ -9,10 +13,11 @@ void sgn_witness_table_init(struct sgn_witness_table *table,
 {
     SGN_ASSERT(entries_max > 0);
     SGN_ASSERT(entries_max <= UINT32_MAX / 4);
+    uint32_t most = SGN_WITNESS_INDEX_SHARE * entries_max;
     *table = (struct sgn_witness_table){.pool = pool,
                                         .index = index,
                                         .entries_max = entries_max,
-                                        .slots = SGN_WITNESS_INDEX_SHARE * entries_max,
+                                        .slots = most < SLOTS_FIRST ? most : SLOTS_FIRST,
                                         .free = SGN_WITNESS_NONE};
 }
 
@@ -59,6 +64,21 @@ struct sgn_witness_entry *sgn_witness_table_find(const struct sgn_witness_table 
     return place == 0 ? NULL : &table->pool[place - 1];
 }
 
+/* Puts all keys into four times the slots. From a million on that takes some tens of milliseconds,
+ * once in the life of a witness, and of the node that it is inside of. */
+static void index_grow(struct sgn_witness_table *table)
+{
+    uint32_t most = SGN_WITNESS_INDEX_SHARE * table->entries_max;
+    table->slots = table->slots < most / 4 ? 4 * table->slots : most;
+    memset(table->index, 0, table->slots * sizeof(table->index[0]));
+    for (uint32_t i = 0; i < table->used; i++) {
+        const struct sgn_witness_entry *entry = &table->pool[i];
+        if (sgn_witness_entry_live(entry)) {
+            table->index[slot_of(table, entry->partition, &entry->key)] = i + 1;
+        }
+    }
+}
+
 /* A free place of the pool; there is one. */
 static uint32_t place_take(struct sgn_witness_table *table)
 {
@@ -92,6 +112,10 @@ bool sgn_witness_table_raise(struct sgn_witness_table *table,
     }
     if (table->count == table->entries_max) {
         return false;
+    }
+    if (table->count == table->slots / SGN_WITNESS_INDEX_SHARE) {
+        index_grow(table);
+        slot = slot_of(table, partition, key);
     }
     uint32_t place = place_take(table);
     table->pool[place] =

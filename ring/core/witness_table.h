@@ -1,7 +1,8 @@
 /* ring/core/witness_table.h - the marks of all partitions in one table of a fixed size.
  *
  *   index  2 * entries_max slots of u32: 0, or 1 + the place of an entry; linear probing, so that
- *          removing moves slots back and leaves no graves
+ *          removing moves slots back and leaves no graves. Only as many are in use as the marks so
+ *          far called for: a few marks in many slots would be a cache miss at every look
  *   pool   entries_max entries of 56 bytes; each is in the index, in the chain of its partition, or
  *          in the list of free ones
  *
@@ -37,7 +38,8 @@ struct sgn_witness_chain {
 struct sgn_witness_table {
     struct sgn_witness_entry *pool;
     uint32_t *index;
-    uint32_t entries_max, slots;
+    uint32_t entries_max;
+    uint32_t slots; /* In use; grows fourfold, up to 2 * entries_max. */
     uint32_t used;  /* Entries of the pool that were ever taken; behind them it is untouched. */
     uint32_t free;  /* First of those given back. */
     uint32_t count; /* Entries that hold a mark. */
