@@ -70,10 +70,11 @@
       memory,                                                                                      \
       SIZE,                                                                                        \
       memory_bytes,                                                                                \
-      67108864,                                                                                    \
+      134217728,                                                                                   \
       1099511627776,                                                                               \
       "512M",                                                                                      \
-      "Memory for values of requests under way; past it requests are answered with busy.")         \
+      "Memory for values of requests under way and of keys at work lately; past it requests are "  \
+      "answered with busy.")                                                                       \
     X(node,                                                                                        \
       witness_memory,                                                                              \
       SIZE,                                                                                        \

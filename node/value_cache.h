@@ -20,7 +20,7 @@
 
 #include "ring/core/bytes.h"
 
-#define SGN_VALUE_CACHE_SLOTS      16384u /* A power of two. */
+#define SGN_VALUE_CACHE_SLOTS      32768u /* A power of two. */
 #define SGN_VALUE_CACHE_SLOT_BYTES 512u
 
 struct sgn_value_cache;

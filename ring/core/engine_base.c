@@ -222,7 +222,9 @@ struct sgn_op *sgn_op_acquire(struct sgn_engine *engine,
     engine->op_free_count--;
     /* First in, first out: a slot's number comes back as late as it can. */
     uint32_t generation = op->generation;
-    memset(op, 0, sizeof(*op));
+    /* But for the targets, which are whole when they are counted: they are half of it. */
+    memset(op, 0, offsetof(struct sgn_op, targets));
+    memset((uint8_t *)op + offsetof(struct sgn_op, u), 0, sizeof(*op) - offsetof(struct sgn_op, u));
     op->generation = generation;
     sgn_op_renew(op);
     op->kind = kind;

@@ -3,6 +3,8 @@
  * or, for a promise without an accept behind it, in the promise floor. */
 #include "ring/core/order_inner.h"
 
+#define CELL_LOOKS 256u
+
 static uint16_t *cell_bucket(struct sgn_engine *engine, struct sgn_key_hash hash)
 {
     return &engine->order.cell_heads[(hash.hash >> 20) & (SGN_CELL_HEADS - 1)];
@@ -45,7 +47,8 @@ static void cell_free(struct sgn_engine *engine, struct sgn_cell *cell)
     order->cells_used--;
 }
 
-/* A place, if need be of a cell nobody works in; one with a shadow only as a last resort. */
+/* A place, if need be of a cell nobody works in; one with a shadow, or a promise that only the floor
+ * would remember, when a short look finds no better. */
 static bool cell_make_room(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
@@ -53,7 +56,7 @@ static bool cell_make_room(struct sgn_engine *engine)
         return true;
     }
     struct sgn_cell *last = NULL;
-    for (uint32_t i = 0; i < SGN_CELLS_MAX; i++) {
+    for (uint32_t i = 0; i < SGN_CELLS_MAX && (last == NULL || i < CELL_LOOKS); i++) {
         struct sgn_cell *cell = &order->cells[order->cell_hand];
         order->cell_hand = (order->cell_hand + 1) % SGN_CELLS_MAX;
         if (cell->state != SGN_CELL_READY || cell->pins > 0) {

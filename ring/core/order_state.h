@@ -19,10 +19,10 @@
 #include "ring/core/register.h"
 #include "ring/core/witness.h"
 
-#define SGN_TREE_ORDERED_BYTES 45u   /* struct sgn_leaf as bytes. */
-#define SGN_CELLS_MAX          8192u /* More keys at once are refused with BUSY. */
-#define SGN_CELL_HEADS         16384u
-#define SGN_CELL_KEEP_BYTES    4096u   /* Records of idle cells up to this stay in memory. */
+#define SGN_TREE_ORDERED_BYTES 45u    /* struct sgn_leaf as bytes. */
+#define SGN_CELLS_MAX          32768u /* More keys at once are refused with BUSY. */
+#define SGN_CELL_HEADS         32768u
+#define SGN_CELL_KEEP_BYTES    2048u   /* Records of idle cells up to this stay in memory. */
 #define SGN_DIRTY_MAX          131072u /* Keys not known settled; past it writes are refused. */
 #define SGN_DIRTY_HEADS        131072u
 #define SGN_SEED_MARKS_MAX     24000u /* Of one partition; more cannot seed a witness. */
@@ -43,6 +43,7 @@
 #define SGN_PURGED_MAX         1024u /* Partitions that come to this node at once (6.2). */
 #define SGN_MAP_OFFER_MS       300u
 
+_Static_assert(SGN_CELLS_MAX < UINT16_MAX, "places of cells are 16 bits, and 0 is none");
 _Static_assert(SGN_SEED_MARKS_MAX *SGN_MARK_BYTES + 64 <= SGN_PAGE_BYTES_MAX, "a seed is a page");
 
 struct sgn_buf;

@@ -104,7 +104,7 @@ Test(options, values_and_precedence)
                            "HOME=/",
                            NULL};
     cr_assert_eq(load_all("# c\r\n; c\r\n [ node ] \r\n  id =  2 \r\ndata=/d\r\nlog-level=warn\r\n"
-                          "memory = 64M\r\n[ring]\r\nname=r.2_-\r\nreplicas=2\r\n"
+                          "memory = 128M\r\n[ring]\r\nname=r.2_-\r\nreplicas=2\r\n"
                           "[member.2]\naddress=127.0.0.1:1\n[member.1]\naddress=127.0.0.1:2\n"
                           "[timing]\nsuspect=1m",
                           environment,
@@ -198,7 +198,7 @@ Test(options, file_value_and_form_errors)
                       "that begin with none of . -");
     expect_file_error("[node]\nmemory=1\n",
                       "FILE:2: [node] memory: \"1\" is not valid; give a size "
-                      "such as 64M from 64M to 1T");
+                      "such as 64M from 128M to 1T");
     expect_file_error("[timing]\nheartbeat=200\n",
                       "FILE:2: [timing] heartbeat: \"200\" is not valid; give a time such as 500ms "
                       "or 2s from 20ms to 1m");
