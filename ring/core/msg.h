@@ -71,8 +71,8 @@
  *   DIGEST      bucket key; flags SGN_WANT_RECORD: with the accepted record. Answer STATE.
  *   ACCEPT      bucket key; value = record (its ballot inside). Answer STATE, without a record.
  *   STATE       err (OK, NACK, STALE, CORRUPT: abstains, or a disk's); context = promised,
- * accepted,
- *               committed ballots; value = accepted record when it travels; a = map version.
+ *               accepted, committed ballots; value = accepted record when it travels; a = map
+ *               version; b, of an accept = mask of the group's members that marked it there.
  *   COMMITS     one way; items = (full key -> ballot, u8 settled, u32 epoch).
  *   PULL        a = partition; after = full key to go on behind. A replica that catches up asks
  *               for all keys. Answer PULL_PAGE: items = (full key -> accepted ballot, u8 flags
@@ -120,7 +120,7 @@
     X(PREPARE, 31, "BKC")                                                                          \
     X(DIGEST, 32, "BKf")                                                                           \
     X(ACCEPT, 33, "BKV")                                                                           \
-    X(STATE, 34, "eCVa")                                                                           \
+    X(STATE, 34, "eCVab")                                                                          \
     X(COMMITS, 35, "I")                                                                            \
     X(PULL, 36, "aA")                                                                              \
     X(PULL_PAGE, 37, "eIAfa")                                                                      \

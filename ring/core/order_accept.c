@@ -30,7 +30,7 @@ static void accept_reply(struct sgn_engine *engine,
     if (part->parent != SGN_NONE) {
         struct sgn_op *parent = sgn_op_at(engine, part->parent, part->parent_generation);
         if (parent != NULL && parent->kind == SGN_OP_ROUND) {
-            sgn_round_own(engine, parent, err);
+            sgn_round_own(engine, parent, err, part->marked);
         } else if (parent != NULL && parent->kind == SGN_OP_FLOOR) {
             sgn_sweep_dropped(engine, parent, err);
         } else if (parent != NULL) {
@@ -52,6 +52,7 @@ static void accept_reply(struct sgn_engine *engine,
         sgn_ballot_put(&sink, &cell->committed);
         msg.context = sgn_sink_bytes(&sink);
         msg.a = engine->order.map.version;
+        msg.b = part->marked;
     }
     sgn_fx_reply(engine, op->token, msg);
     engine->fx->list[engine->fx->count - 1].msg.epoch =
@@ -311,6 +312,7 @@ static void run_accept(struct sgn_engine *engine, struct sgn_op *op, struct sgn_
     } else {
         part->waits_ceiling = !sgn_ceiling_allows(engine, part->ballot.hlc);
         if (!part->waits_ceiling) {
+            sgn_carry_mark(engine, op, cell);
             accept_store(engine, op, cell);
         }
     }
@@ -380,21 +382,6 @@ static void run_take(struct sgn_engine *engine, struct sgn_op *op, struct sgn_ce
     }
 }
 
-/* 3.6, with the key's cell at hand. Behind: only the promise rises; whoever coordinates sends the
- * record again, and hash trees do. */
-static void run_commit(struct sgn_engine *engine, struct sgn_op *op, struct sgn_cell *cell)
-{
-    const struct sgn_op_cell *part = &op->u.cell;
-    int order = sgn_ballot_compare(&part->ballot, &cell->accepted);
-    if (!SGN_MUTANT(27)) {
-        sgn_cell_promise(cell, &part->ballot);
-    }
-    if (!cell->corrupt && order == 0) {
-        sgn_cell_commit(engine, cell, part->settled);
-    }
-    sgn_accept_end(engine, op, SGN_OK);
-}
-
 void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_cell *cell = sgn_accept_cell(engine, op);
@@ -409,7 +396,8 @@ void sgn_accept_run(struct sgn_engine *engine, struct sgn_op *op)
         return;
     }
     if (type == SGN_MSG_COMMITS) {
-        run_commit(engine, op, cell);
+        sgn_cell_take_commit(engine, cell, &op->u.cell.ballot, op->u.cell.settled);
+        sgn_accept_end(engine, op, SGN_OK);
         return;
     }
     int seat = sgn_own_seat(engine, line);

@@ -5,10 +5,9 @@
 
 enum { ASK_BATCH = 1, ASK_PING = 2, ASK_SEED = 3, ASK_MAP = 4 };
 
-#define COMMITS_BYTES 16384u /* Of one message. */
-#define SEED_AGAIN_MS 2000u  /* A witness that is still warming after that is seeded anew. */
-#define SILENT_MS     20u    /* A witness that leaves a batch unanswered so long. */
-#define BATCH_ASKS    128u   /* Of one message: enough that its own cost is spread thin. */
+#define SEED_AGAIN_MS 2000u /* A witness that is still warming after that is seeded anew. */
+#define SILENT_MS     20u   /* A witness that leaves a batch unanswered so long. */
+#define BATCH_ASKS    128u  /* Of one message: enough that its own cost is spread thin. */
 
 struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness)
 {
@@ -32,7 +31,7 @@ static void link_send(struct sgn_engine *engine,
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
-static void batch_send(struct sgn_engine *engine, struct sgn_link *link)
+void sgn_barrier_send(struct sgn_engine *engine, struct sgn_link *link)
 {
     if (link->batch_count > 0 && link->connected) {
         link->batch->count = (size_t)link->batch_count * SGN_WITNESS_ASK_BYTES;
@@ -112,7 +111,7 @@ static bool link_push(struct sgn_engine *engine,
     link->urgent = link->urgent || ask->what == SGN_WITNESS_MARK || ask->what == SGN_WITNESS_LIST;
     engine->order.flush_wanted |= link->urgent || !sgn_engine_checks_asked(engine);
     if (++link->batch_count == BATCH_ASKS) {
-        batch_send(engine, link);
+        sgn_barrier_send(engine, link);
     }
     return true;
 }
@@ -123,7 +122,8 @@ uint32_t sgn_barrier_rank(struct sgn_engine *engine, uint32_t witness)
     if (link == NULL || link->silent) {
         return 2;
     }
-    return link->batch_count == 0 && !(link->local && link->warming == 0);
+    bool local = link->host == engine->options.node && link->warming == 0;
+    return link->batch_count == 0 && !local;
 }
 
 uint32_t sgn_barrier_ask(struct sgn_engine *engine,
@@ -151,57 +151,9 @@ uint32_t sgn_barrier_ask(struct sgn_engine *engine,
             asked |= 1u << i;
         }
     }
-    engine->counts.marks_sent += what == SGN_WITNESS_MARK;
-    engine->counts.checks_sent += what == SGN_WITNESS_CHECK;
+    engine->counts.marks_sent += what == SGN_WITNESS_MARK && asked != 0;
+    engine->counts.checks_sent += what == SGN_WITNESS_CHECK && asked != 0;
     return asked;
-}
-
-static void commits_send(struct sgn_engine *engine, uint32_t member)
-{
-    struct sgn_buf **buf = &engine->order.commits[member];
-    if (*buf != NULL && engine->peers[member].connected) {
-        sgn_fx_send(engine,
-                    engine->ring->members[member].id,
-                    NULL,
-                    (struct sgn_msg){.type = SGN_MSG_COMMITS, .items = sgn_buf_bytes(*buf)});
-    }
-    sgn_buf_drop(engine, buf);
-}
-
-void sgn_commit_send(struct sgn_engine *engine,
-                     uint32_t node,
-                     struct sgn_bytes full_key,
-                     const struct sgn_ballot *ballot,
-                     bool settled,
-                     uint32_t epoch)
-{
-    int member = sgn_ring_find(engine->ring, node);
-    if (member < 0 || !engine->peers[member].connected) {
-        return;
-    }
-    struct sgn_buf **buf = &engine->order.commits[member];
-    size_t bytes = SGN_ITEM_OVERHEAD_BYTES + full_key.count + SGN_BALLOT_BYTES + 5;
-    if (*buf != NULL && (*buf)->count + bytes > COMMITS_BYTES) {
-        commits_send(engine, (uint32_t)member);
-    }
-    if (*buf == NULL) {
-        *buf = sgn_buf_get(engine, COMMITS_BYTES);
-        if (*buf == NULL) {
-            return; /* A pending is taken up later (3.6). */
-        }
-        (*buf)->count = 0;
-    }
-    uint8_t raw[SGN_BALLOT_BYTES + 5];
-    struct sgn_sink value = sgn_sink_of(raw, sizeof(raw));
-    sgn_ballot_put(&value, ballot);
-    sgn_sink_uint(&value, settled, 1);
-    sgn_sink_uint(&value, epoch, 4);
-    struct sgn_sink sink = sgn_sink_of((*buf)->bytes, COMMITS_BYTES);
-    sink.count = (*buf)->count;
-    sgn_items_push(&sink, full_key, sgn_sink_bytes(&value));
-    SGN_ASSERT(!sink.full);
-    (*buf)->count = sink.count;
-    engine->order.flush_wanted = true;
 }
 
 void sgn_order_flush(struct sgn_engine *engine)
@@ -213,13 +165,13 @@ void sgn_order_flush(struct sgn_engine *engine)
         struct sgn_link *link = &order->links[i];
         bool due = link->batch_count > 0 && (link->urgent || !wait);
         if (due && sgn_fx_has_room(engine)) {
-            batch_send(engine, link);
+            sgn_barrier_send(engine, link);
         }
         left = left || (due && link->batch_count > 0);
     }
     for (uint32_t i = 0; i < engine->ring->member_count; i++) {
         if (order->commits[i] != NULL && sgn_fx_has_room(engine)) {
-            commits_send(engine, i);
+            sgn_commits_flush(engine, i);
         }
         left = left || order->commits[i] != NULL;
     }
@@ -233,8 +185,8 @@ static void told(struct sgn_engine *engine,
                  const struct sgn_witness_tell *tell)
 {
     struct sgn_op *op = sgn_op_of_request(engine, tell->tag);
-    if (op == NULL ||
-        (op->kind != SGN_OP_ROUND && op->kind != SGN_OP_READ && op->kind != SGN_OP_REPLICA_LIST)) {
+    if (op == NULL || (op->kind != SGN_OP_ROUND && op->kind != SGN_OP_READ &&
+                       op->kind != SGN_OP_REPLICA_LIST && op->kind != SGN_OP_CELL)) {
         return;
     }
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
@@ -242,8 +194,10 @@ static void told(struct sgn_engine *engine,
     if (member < 0 || line->group[member].incarnation != link->listed) {
         return;
     }
-    if (op->kind == SGN_OP_ROUND && tell->what == SGN_WITNESS_MARK) {
-        bool ok = tell->status == SGN_WITNESS_OK || tell->status == SGN_WITNESS_WARMING;
+    bool ok = tell->status == SGN_WITNESS_OK || tell->status == SGN_WITNESS_WARMING;
+    if (op->kind == SGN_OP_CELL) {
+        sgn_carry_told(engine, op, (uint32_t)member, tell->what == SGN_WITNESS_MARK && ok);
+    } else if (op->kind == SGN_OP_ROUND && tell->what == SGN_WITNESS_MARK) {
         if (op->u.round.epoch == line->epoch || SGN_MUTANT(21)) {
             sgn_round_marked(engine, op, (uint32_t)member, ok);
         }
@@ -361,12 +315,13 @@ void sgn_barrier_adopted(struct sgn_engine *engine)
             link = &order->links[order->link_count++];
             *link = (struct sgn_link){.id = map->witnesses[j].id, .down_since_ms = engine->now_ms};
         }
-        batch_send(engine, link); /* Asks of the old epochs, under the incarnation they mean. */
+        sgn_barrier_send(engine,
+                         link); /* Asks of the old epochs, under the incarnation they mean. */
         if (link->incarnation == link->listed && link->listed != map->witnesses[j].incarnation) {
             link->incarnation = 0; /* Another node has heard a newer one. */
         }
         link->listed = map->witnesses[j].incarnation;
-        link->local = map->witnesses[j].host == engine->options.node;
+        link->host = map->witnesses[j].host;
         link->seed_next = link->seed_sent = 0;
         link->offer_due_ms = link->seed_due_ms = engine->now_ms;
     }

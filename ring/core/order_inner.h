@@ -145,7 +145,14 @@ bool sgn_accept_take(struct sgn_engine *engine,
                      bool committed,
                      bool unsettled,
                      struct sgn_op *parent);
-/* 3.6: the ballot is chosen; `settled`: also 3.1.7, by a coordinator in that epoch. */
+/* 3.6: the ballot is chosen; `settled`: also 3.1.7, by a coordinator in that epoch. With the key's
+ * cell at hand; when it is behind only the promise rises: whoever coordinates sends the record
+ * again, and hash trees do. */
+void sgn_cell_take_commit(struct sgn_engine *engine,
+                          struct sgn_cell *cell,
+                          const struct sgn_ballot *ballot,
+                          bool settled);
+/* The same, wherever the key may be. */
 void sgn_accept_commit(struct sgn_engine *engine,
                        struct sgn_bytes full_key,
                        const struct sgn_ballot *ballot,
@@ -176,7 +183,7 @@ bool sgn_cell_abstains(const struct sgn_engine *engine, const struct sgn_cell *c
 bool sgn_round_start(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_round_cell_ready(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_round_state(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
-void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err);
+void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err, uint32_t marked);
 void sgn_round_marked(struct sgn_engine *engine, struct sgn_op *op, uint32_t member, bool ok);
 void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op);
 static inline struct sgn_cell *sgn_round_cell(struct sgn_engine *engine, const struct sgn_op *op)
@@ -305,15 +312,31 @@ void sgn_barrier_up(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_down(struct sgn_engine *engine, uint32_t witness);
 void sgn_barrier_adopted(struct sgn_engine *engine); /* The map changed: links follow. */
 void sgn_barrier_tick(struct sgn_engine *engine);
-/* COMMITS for one replica, gathered. */
+void sgn_barrier_send(struct sgn_engine *engine, struct sgn_link *link); /* What it gathered. */
+void sgn_order_flush(struct sgn_engine *engine);
+struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
+
+/* order_carry.c: what goes with accepts and commits. */
+/* Mask of the group's members that live inside the line's seats, who mark and settle there. */
+uint32_t sgn_carried(struct sgn_engine *engine, const struct sgn_line *line);
+/* The acceptor's part: marks at the witness inside this node, if it is of the group. */
+void sgn_carry_mark(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_cell *cell);
+void sgn_carry_told(struct sgn_engine *engine, struct sgn_op *op, uint32_t member, bool ok);
+void sgn_carry_settle(struct sgn_engine *engine,
+                      const struct sgn_line *line,
+                      uint32_t partition,
+                      struct sgn_key_hash key,
+                      const struct sgn_ballot *ballot);
+/* The proposer's: asks for marks that the accepts of a round have not brought. */
+void sgn_carry_tick(struct sgn_engine *engine, struct sgn_op *op);
+/* COMMITS for one replica, gathered until FLUSH. */
 void sgn_commit_send(struct sgn_engine *engine,
                      uint32_t node,
                      struct sgn_bytes full_key,
                      const struct sgn_ballot *ballot,
                      bool settled,
                      uint32_t epoch);
-void sgn_order_flush(struct sgn_engine *engine);
-struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
+void sgn_commits_flush(struct sgn_engine *engine, uint32_t member);
 
 /* order_floor.c, order_sweep.c: 3.7. */
 void sgn_leaf_put(struct sgn_sink *sink, const struct sgn_leaf *leaf);

@@ -391,6 +391,7 @@ void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op)
     } else if (at_work && waited >= round_patience_ms(op)) {
         sgn_round_again(engine, op, false);
     } else if (round->phase == SGN_ROUND_ACCEPT) {
+        sgn_carry_tick(engine, op);
         sgn_round_look(engine, op); /* A fence may have been passed meanwhile. */
     } else if (round->phase == SGN_ROUND_BACKOFF && engine->now_ms >= round->phase_ms &&
                cell->state == SGN_CELL_READY) {

@@ -105,7 +105,7 @@ struct sgn_link {
     uint32_t incarnation; /* By its own word; 0: not heard. */
     uint32_t version;     /* Of the map it has adopted. */
     bool connected;
-    bool local; /* In this process: asking it is no message. */
+    uint32_t host; /* Node that it lives inside of, or 0; asking the own one is no message. */
     uint64_t heard_ms, ping_due_ms, offer_due_ms, down_since_ms;
     uint64_t relist_due_ms;    /* 4.2: no new epochs for dropped partitions before. */
     uint64_t warming, dropped; /* By its last answer. */
@@ -157,6 +157,7 @@ struct sgn_op_round {
     struct sgn_ballot above;                  /* Must be passed by the next ballot. */
     struct sgn_buf *best;
     uint32_t promised, accepted, refused, marked;
+    bool carry_asked; /* For marks that the accepts did not bring. */
     uint8_t fallback_slot;
 };
 
@@ -171,6 +172,7 @@ struct sgn_op_cell {
     bool commit;         /* The record is known committed. */
     bool pulled_pending; /* Catch-up: the source holds it as pending. */
     bool stored;
+    uint32_t marked; /* Group mask: the witness inside this node (order_carry.c). */
     uint32_t cell;
     uint32_t epoch;
     uint32_t from;

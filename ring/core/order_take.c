@@ -75,6 +75,19 @@ bool sgn_accept_drop(struct sgn_engine *engine,
     return true;
 }
 
+void sgn_cell_take_commit(struct sgn_engine *engine,
+                          struct sgn_cell *cell,
+                          const struct sgn_ballot *ballot,
+                          bool settled)
+{
+    if (!SGN_MUTANT(27)) {
+        sgn_cell_promise(cell, ballot);
+    }
+    if (!cell->corrupt && sgn_ballot_compare(ballot, &cell->accepted) == 0) {
+        sgn_cell_commit(engine, cell, settled);
+    }
+}
+
 void sgn_accept_commit(struct sgn_engine *engine,
                        struct sgn_bytes full_key,
                        const struct sgn_ballot *ballot,
@@ -87,6 +100,9 @@ void sgn_accept_commit(struct sgn_engine *engine,
     struct sgn_cell *cell = sgn_cell_find(engine, hash);
     struct sgn_dirty *entry = sgn_dirty_find(engine, hash);
     settled = settled && (epoch == line->epoch || SGN_MUTANT(33)); /* 3.1.7 */
+    if (settled) {
+        sgn_carry_settle(engine, line, partition, hash, ballot);
+    }
     if (cell == NULL && entry != NULL && !entry->unsure &&
         sgn_ballot_compare(&entry->ballot, ballot) == 0) {
         sgn_dirty_committed(engine, entry);
@@ -99,6 +115,12 @@ void sgn_accept_commit(struct sgn_engine *engine,
         return; /* Said before. */
     }
     if (sgn_own_seat(engine, line) < 0 || !sgn_ballot_readable(engine, ballot)) {
+        return;
+    }
+    if (cell != NULL && cell->state == SGN_CELL_READY && !cell->doubtful) {
+        sgn_cell_pin(cell);
+        sgn_cell_take_commit(engine, cell, ballot, settled);
+        sgn_cell_unpin(engine, cell);
         return;
     }
     if (cell != NULL && !SGN_MUTANT(27)) {

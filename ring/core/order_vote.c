@@ -53,6 +53,7 @@ static void round_accept(struct sgn_engine *engine, struct sgn_op *op)
     sgn_op_renew(op); /* Answers to the first phase are late from now on. */
     sgn_round_phase(engine, op, SGN_ROUND_ACCEPT);
     round->accepted = round->refused = round->marked = 0;
+    round->carry_asked = false;
     sgn_batch_sent(engine, op);
     sgn_round_send_accept(engine, op, sgn_line_all(line));
     if (!SGN_MUTANT(1)) {
@@ -63,10 +64,10 @@ static void round_accept(struct sgn_engine *engine, struct sgn_op *op)
                               op->partition,
                               cell->hash,
                               &round->ballot,
-                              UINT32_MAX);
+                              ~sgn_carried(engine, line));
     }
     if (!sgn_accept_own(engine, op, op->result)) {
-        sgn_round_own(engine, op, SGN_ERR_BUSY);
+        sgn_round_own(engine, op, SGN_ERR_BUSY, 0);
     }
 }
 
@@ -143,7 +144,9 @@ static void round_settle(struct sgn_engine *engine, struct sgn_op *op)
                           op->partition,
                           sgn_round_cell(engine, op)->hash,
                           &op->u.round.ballot,
-                          UINT32_MAX);
+                          ~sgn_carried(engine, line));
+    sgn_carry_settle(
+        engine, line, op->partition, sgn_round_cell(engine, op)->hash, &op->u.round.ballot);
     round_commit(engine, op, true);
     sgn_round_free(engine, op);
 }
@@ -198,7 +201,7 @@ void sgn_round_look(struct sgn_engine *engine, struct sgn_op *op)
     sgn_cell_unpin(engine, cell);
 }
 
-void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err)
+void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err, uint32_t marked)
 {
     int seat = sgn_own_seat(engine, sgn_round_line(engine, op));
     if (seat < 0 ||
@@ -207,6 +210,7 @@ void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err)
     }
     if (err == SGN_OK) {
         op->u.round.accepted |= 1u << seat;
+        op->u.round.marked |= marked;
         sgn_round_look(engine, op);
     } else {
         op->u.round.refused |= 1u << seat;
@@ -313,6 +317,7 @@ void sgn_round_state(struct sgn_engine *engine, struct sgn_op *op, const struct 
         }
     } else if (round->phase == SGN_ROUND_ACCEPT || round->phase == SGN_ROUND_SETTLE) {
         round->accepted |= 1u << seat;
+        round->marked |= (uint32_t)event->msg.b & ((1u << line->group_count) - 1);
         sgn_round_look(engine, op);
     }
 }

@@ -65,7 +65,8 @@ struct mini_witness {
     bool up;
     void *memory;
     struct sgn_witness *witness;
-    uint32_t met; /* Nodes with a connection to it: bit id - 1. */
+    uint32_t met;                     /* Nodes with a connection to it: bit id - 1. */
+    uint32_t batches[MINI_NODES_MAX]; /* Of asks, by the node that sent them. */
 };
 
 struct mini_ring {
@@ -100,6 +101,8 @@ void mini_wipe(struct mini_ring *ring, uint32_t node, uint64_t disk);
 /* Starts a witness with that id, empty and under a new incarnation, or ends it (mini_witness.c). */
 void mini_witness_up(struct mini_ring *ring, uint32_t id);
 void mini_witness_down(struct mini_ring *ring, uint32_t id);
+/* The node loses its connection to the witness, for good; the others keep theirs. */
+void mini_witness_cut(struct mini_ring *ring, uint32_t id, uint32_t node);
 /* For mini_ring.c: connects who lists it; answers a node's request; ends all. */
 void mini_witness_meet(struct mini_ring *ring);
 bool mini_witness_ask(struct mini_ring *ring,

@@ -61,6 +61,14 @@ void mini_witness_down(struct mini_ring *ring, uint32_t id)
     mini_run(ring);
 }
 
+void mini_witness_cut(struct mini_ring *ring, uint32_t id, uint32_t node)
+{
+    struct mini_witness *at = find(ring, id);
+    tell(ring, at, node, false);
+    at->met |= UINT32_C(1) << (node - 1); /* Never met again. */
+    mini_run(ring);
+}
+
 static bool lists(struct mini_ring *ring, uint32_t node, uint32_t id)
 {
     const struct sgn_map *map = sgn_engine_map(ring->nodes[node - 1].engine);
@@ -96,6 +104,9 @@ bool mini_witness_ask(struct mini_ring *ring,
     struct sgn_sink sink = sgn_sink_of(room, sizeof(room));
     if (at == NULL || !at->up) {
         return false;
+    }
+    if (request->type == SGN_MSG_WITNESS) {
+        at->batches[request->node - 1]++;
     }
     *answer = (struct sgn_msg){.type = SGN_MSG_WITNESS_ANSWER};
     sgn_witness_step(at->witness, ring->now_ms, request, &sink, answer);

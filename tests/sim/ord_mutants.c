@@ -236,6 +236,12 @@ static const struct ord_mutant mutants[] = {
      FAILING | F(rot),
      WANT_HOT | WANT_SLOW,
      ORD_MIX_CONDITIONS},
+    {40,
+     "an accept tells a mark that the witness did not take",
+     F(witness_crash) | F(restart) | F(long_down) | F(pause),
+     FAILING,
+     WANT_FLEET | WANT_HOT,
+     ORD_MIX_ALL},
 };
 #define MUTANT_COUNT ((int)(sizeof(mutants) / sizeof(mutants[0])))
 
