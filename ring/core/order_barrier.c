@@ -315,8 +315,8 @@ void sgn_barrier_adopted(struct sgn_engine *engine)
             link = &order->links[order->link_count++];
             *link = (struct sgn_link){.id = map->witnesses[j].id, .down_since_ms = engine->now_ms};
         }
-        sgn_barrier_send(engine,
-                         link); /* Asks of the old epochs, under the incarnation they mean. */
+        /* Asks of the old epochs, under the incarnation they mean. */
+        sgn_barrier_send(engine, link);
         if (link->incarnation == link->listed && link->listed != map->witnesses[j].incarnation) {
             link->incarnation = 0; /* Another node has heard a newer one. */
         }
