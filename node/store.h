@@ -163,7 +163,8 @@ struct sgn_store_identity sgn_store_identity(const struct sgn_store *store);
 int sgn_store_event_fd(const struct sgn_store *store);
 
 /* Hands over one atomic unit of 1..SGN_STORE_UNIT_WRITES_MAX writes; the bytes are copied. Never
- * waits. [loop] SGN_OK: will be reported as a WRITE with this token, after sgn_store_commit. Otherwise nothing is kept:
+ * waits. [loop] SGN_OK: will be reported as a WRITE with this token, once sgn_store_commit has been
+ * called. Otherwise nothing is kept:
  *   SGN_ERR_BUSY       the queue is full (commit_ops_max, commit_bytes_max);
  *   SGN_ERR_TOO_LARGE  the unit alone is larger than the queue;
  *   SGN_ERR_INVALID    no writes or too many, an empty key, or a META key that begins with NUL

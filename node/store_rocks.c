@@ -65,7 +65,7 @@ static rocksdb_options_t *database_options(int recovery_mode)
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_max_manifest_file_size(o, 16 * MIB);
     rocksdb_options_set_avoid_unnecessary_blocking_io(o, 1);
-    /* A table goes to the disk while it is written: in one piece it would hold the log's syncs up. */
+    /* A table goes to the disk while it is made: in one piece it would hold up the log's syncs. */
     rocksdb_options_set_bytes_per_sync(o, MIB);
     return o;
 }

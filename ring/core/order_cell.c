@@ -47,8 +47,8 @@ static void cell_free(struct sgn_engine *engine, struct sgn_cell *cell)
     order->cells_used--;
 }
 
-/* A place, if need be of a cell nobody works in; one with a shadow, or a promise that only the floor
- * would remember, when a short look finds no better. */
+/* A place, if need be of a cell nobody works in; one with a shadow, or with a promise that only the
+ * floor would remember, when a short look finds no better. */
 static bool cell_make_room(struct sgn_engine *engine)
 {
     struct sgn_order *order = &engine->order;
