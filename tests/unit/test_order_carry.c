@@ -1,5 +1,6 @@
-/* Marks that ride with accepts (ring/core/order_carry.c): a witness inside a replica is marked
- * and settled there, and the coordinator sends it nothing; unless the accept does not bring the mark. */
+/* Marks that ride with accepts (ring/core/order_carry.c): a witness inside a replica is marked and
+ * settled there, and the coordinator sends it nothing, unless the accept does not bring the mark.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
