@@ -106,7 +106,6 @@ static void commit_begin(evutil_socket_t fd, short what, void *user)
     (void)fd;
     (void)what;
     struct sgn_driver *driver = user;
-    driver->commit_armed = false;
     sgn_store_commit(driver->store);
 }
 
@@ -115,10 +114,7 @@ static void fx_store(struct sgn_driver *driver, const struct sgn_effect *effect)
     enum sgn_err err =
         sgn_store_submit(driver->store, effect->token, effect->writes, effect->write_count);
     if (err == SGN_OK) {
-        if (!driver->commit_armed) {
-            driver->commit_armed = true;
-            event_active(driver->commit_event, EV_TIMEOUT, 1);
-        }
+        event_active(driver->commit_event, EV_TIMEOUT, 1); /* Nothing more if it is already. */
         return;
     }
     SGN_LOG(

@@ -88,7 +88,6 @@ struct sgn_driver {
     struct sgn_store_identity identity;
     struct event *store_event;
     struct event *commit_event; /* Behind all that the turn brings to be stored. */
-    bool commit_armed;
     struct event *tick_event;
     struct event *drain_event;
     struct event *flush_event;

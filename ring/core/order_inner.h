@@ -184,6 +184,8 @@ bool sgn_round_start(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_round_cell_ready(struct sgn_engine *engine, struct sgn_op *op);
 void sgn_round_state(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_event *event);
 void sgn_round_own(struct sgn_engine *engine, struct sgn_op *op, int err, uint32_t marked);
+/* Asks these members of the group to mark the round's ballot. */
+void sgn_round_mark(struct sgn_engine *engine, const struct sgn_op *op, uint32_t members);
 void sgn_round_marked(struct sgn_engine *engine, struct sgn_op *op, uint32_t member, bool ok);
 void sgn_round_tick(struct sgn_engine *engine, struct sgn_op *op);
 static inline struct sgn_cell *sgn_round_cell(struct sgn_engine *engine, const struct sgn_op *op)
@@ -318,8 +320,8 @@ struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
 
 /* order_carry.c: what goes with accepts and commits. */
 /* Mask of the group's members that live inside the line's seats and are marked and settled there;
- * none where that could hold a write up. */
-uint32_t sgn_carried(struct sgn_engine *engine, const struct sgn_line *line);
+ * none where that could hold a write up. *own: the one of them inside this node, or 0. */
+uint32_t sgn_carried(struct sgn_engine *engine, const struct sgn_line *line, uint32_t *own);
 /* The acceptor's part: marks at the witness inside this node, if it is of the group. */
 void sgn_carry_mark(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_cell *cell);
 void sgn_carry_told(struct sgn_engine *engine, struct sgn_op *op, uint32_t member, bool ok);

@@ -343,14 +343,7 @@ static bool round_overtaken(struct sgn_engine *engine, struct sgn_op *op)
             engine,
             op,
             round->phase == SGN_ROUND_ACCEPT ? sgn_line_all(line) & ~round->accepted : 0);
-        (void)sgn_barrier_ask(engine,
-                              op,
-                              SGN_WITNESS_MARK,
-                              line,
-                              op->partition,
-                              sgn_round_cell(engine, op)->hash,
-                              &round->ballot,
-                              round->phase == SGN_ROUND_ACCEPT ? ~round->marked : 0);
+        sgn_round_mark(engine, op, round->phase == SGN_ROUND_ACCEPT ? ~round->marked : 0);
         if (round->phase == SGN_ROUND_PREPARE) {
             round_send_prepare(engine, op);
         }

@@ -45,11 +45,22 @@ void sgn_round_send_accept(struct sgn_engine *engine, struct sgn_op *op, uint32_
     }
 }
 
+void sgn_round_mark(struct sgn_engine *engine, const struct sgn_op *op, uint32_t members)
+{
+    (void)sgn_barrier_ask(engine,
+                          op,
+                          SGN_WITNESS_MARK,
+                          sgn_round_line(engine, op),
+                          op->partition,
+                          sgn_round_cell(engine, op)->hash,
+                          &op->u.round.ballot,
+                          members);
+}
+
 static void round_accept(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_round *round = &op->u.round;
     const struct sgn_line *line = sgn_round_line(engine, op);
-    struct sgn_cell *cell = sgn_round_cell(engine, op);
     sgn_op_renew(op); /* Answers to the first phase are late from now on. */
     sgn_round_phase(engine, op, SGN_ROUND_ACCEPT);
     round->accepted = round->refused = round->marked = 0;
@@ -57,14 +68,8 @@ static void round_accept(struct sgn_engine *engine, struct sgn_op *op)
     sgn_batch_sent(engine, op);
     sgn_round_send_accept(engine, op, sgn_line_all(line));
     if (!SGN_MUTANT(1)) {
-        (void)sgn_barrier_ask(engine,
-                              op,
-                              SGN_WITNESS_MARK,
-                              line,
-                              op->partition,
-                              cell->hash,
-                              &round->ballot,
-                              ~sgn_carried(engine, line));
+        uint32_t own;
+        sgn_round_mark(engine, op, ~sgn_carried(engine, line, &own));
     }
     if (!sgn_accept_own(engine, op, op->result)) {
         sgn_round_own(engine, op, SGN_ERR_BUSY, 0);
@@ -136,6 +141,8 @@ static bool round_settled(struct sgn_engine *engine, struct sgn_op *op)
 static void round_settle(struct sgn_engine *engine, struct sgn_op *op)
 {
     const struct sgn_line *line = sgn_round_line(engine, op);
+    uint32_t own;
+    uint32_t carried = sgn_carried(engine, line, &own);
     engine->counts.settles++;
     (void)sgn_barrier_ask(engine,
                           NULL,
@@ -144,9 +151,7 @@ static void round_settle(struct sgn_engine *engine, struct sgn_op *op)
                           op->partition,
                           sgn_round_cell(engine, op)->hash,
                           &op->u.round.ballot,
-                          ~sgn_carried(engine, line));
-    sgn_carry_settle(
-        engine, line, op->partition, sgn_round_cell(engine, op)->hash, &op->u.round.ballot);
+                          ~carried | own);
     round_commit(engine, op, true);
     sgn_round_free(engine, op);
 }
@@ -178,14 +183,7 @@ void sgn_round_look(struct sgn_engine *engine, struct sgn_op *op)
     enum sgn_err err = sgn_ordered_decode(sgn_cell_bytes(op->result), true, &record);
     SGN_ASSERT(err == SGN_OK);
     if (SGN_MUTANT(1)) {
-        (void)sgn_barrier_ask(engine,
-                              NULL,
-                              SGN_WITNESS_MARK,
-                              sgn_round_line(engine, op),
-                              op->partition,
-                              cell->hash,
-                              &round->ballot,
-                              UINT32_MAX);
+        sgn_round_mark(engine, op, UINT32_MAX);
     }
     sgn_cell_pin(cell);
     sgn_batch_answer(engine, op, &record);

@@ -48,6 +48,11 @@ void order_hosted_fleet(void)
     fleet(true);
 }
 
+uint32_t order_witness(uint32_t index)
+{
+    return sgn_engine_map(ring.nodes[0].engine)->witnesses[index].id;
+}
+
 struct sgn_msg order_msg(uint32_t node, enum sgn_msg_type type, const char *key, const char *value)
 {
     static uint32_t serial;

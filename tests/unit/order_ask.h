@@ -12,6 +12,8 @@ void order_drop_after(uint32_t ms);
 void order_fleet(void);
 /* The same, listed as inside nodes 1 to 3. */
 void order_hosted_fleet(void);
+/* Id of a witness of the fleet, as node 1 lists it. */
+uint32_t order_witness(uint32_t index);
 struct sgn_msg order_msg(uint32_t node, enum sgn_msg_type type, const char *key, const char *value);
 int order_put(uint32_t node, const char *key, const char *value);
 int order_del(uint32_t node, const char *key);

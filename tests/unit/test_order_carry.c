@@ -16,17 +16,12 @@ struct tally {
     uint32_t own, others; /* Batches of its own node, and of the others. */
 };
 
-static uint32_t witness_id(uint32_t index)
-{
-    return sgn_engine_map(ring.nodes[0].engine)->witnesses[index].id;
-}
-
 /* Of the witness inside node index + 1. */
 static struct tally tally_of(uint32_t index)
 {
     struct sgn_witness_counts counts;
     const struct mini_witness *at = &ring.witnesses[index];
-    cr_assert_eq(at->id, witness_id(index));
+    cr_assert_eq(at->id, order_witness(index));
     sgn_witness_counts(at->witness, &counts);
     struct tally tally = {
         .marks = counts.marks, .settles = counts.settles, .entries = counts.entries};
@@ -66,8 +61,8 @@ Test(order_carry, what_an_accept_does_not_bring_is_asked_for)
 {
     order_ring(NODES, NODES);
     order_hosted_fleet();
-    mini_witness_cut(&ring, witness_id(1), 2);
-    mini_witness_cut(&ring, witness_id(2), 3);
+    mini_witness_cut(&ring, order_witness(1), 2);
+    mini_witness_cut(&ring, order_witness(2), 3);
     struct tally before[NODES] = {tally_of(0), tally_of(1), tally_of(2)};
     uint64_t began_ms = ring.now_ms;
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);

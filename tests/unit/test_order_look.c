@@ -20,11 +20,6 @@ static const struct sgn_fleet_view *look(uint32_t node)
     return &view;
 }
 
-static uint32_t witness_id(uint32_t index)
-{
-    return sgn_engine_map(ring.nodes[0].engine)->witnesses[index].id;
-}
-
 Test(order_look, the_fleet)
 {
     order_ring(3, 3);
@@ -38,26 +33,26 @@ Test(order_look, the_fleet)
     cr_assert_eq(view.without_group + view.fenced + view.joint + view.out, 0);
     for (uint32_t i = 0; i < 3; i++) {
         const struct sgn_witness_view *witness = &view.witnesses[i];
-        cr_assert_eq(witness->id, witness_id(i));
+        cr_assert_eq(witness->id, order_witness(i));
         cr_assert(witness->up && !witness->leaving);
         cr_assert(witness->incarnation != 0 && witness->incarnation == witness->listed);
         cr_assert_eq(witness->version, view.map_version);
         cr_assert_eq(witness->groups, PARTITIONS);
         cr_assert_eq(witness->warming + witness->dropped, 0);
     }
-    mini_witness_down(&ring, witness_id(0));
+    mini_witness_down(&ring, order_witness(0));
     mini_pass(&ring, 200);
     cr_assert_eq(look(1)->fast_path, SGN_FAST_ON, "two of three are a group's quorum");
     cr_assert(!view.witnesses[0].up && view.witnesses_up == 2);
-    mini_witness_down(&ring, witness_id(1));
+    mini_witness_down(&ring, order_witness(1));
     mini_pass(&ring, 200);
     cr_assert_eq(look(1)->fast_path, SGN_FAST_OFF);
-    mini_witness_down(&ring, witness_id(2));
+    mini_witness_down(&ring, order_witness(2));
     mini_pass(&ring, 5000);
     cr_assert_eq(look(1)->without_group, PARTITIONS);
     cr_assert_eq(view.fenced, 0, "all nodes are in the new map");
     for (uint32_t i = 0; i < 3; i++) {
-        mini_witness_up(&ring, witness_id(i));
+        mini_witness_up(&ring, order_witness(i));
     }
     mini_pass(&ring, 5000);
     cr_assert_eq(look(3)->fast_path, SGN_FAST_ON);
@@ -142,7 +137,7 @@ Test(order_look, fences_and_seats)
     cr_assert_eq(order_put(1, "k", "v"), SGN_OK);
     mini_down(&ring, 3);
     for (uint32_t i = 0; i < 3; i++) {
-        mini_witness_down(&ring, witness_id(i));
+        mini_witness_down(&ring, order_witness(i));
     }
     mini_pass(&ring, 8000);
     cr_assert_eq(look(1)->fenced, PARTITIONS);
