@@ -100,15 +100,16 @@ until_stored()
     done
 }
 
-# import_while FROM BUCKET KEY COMMAND...: imports and, once KEY is stored, runs COMMAND meanwhile.
+# import_while FROM BUCKET PARALLEL KEY COMMAND...: imports and, once KEY is stored, runs COMMAND
+# meanwhile. Few requests at a time give a short import the time to be met under way.
 import_while()
 {
-    local from=$1 bucket=$2 key=$3 running=no
-    shift 3
-    say "\$ kv-cli import $from --bucket $bucket &"
-    "$cli" import "$from" --bucket "$bucket" &
+    local import=(import "$1" --bucket "$2" --parallel "$3") key=$2/$4 running=no
+    shift 4
+    say "\$ kv-cli ${import[*]} &"
+    "$cli" "${import[@]}" &
     job=$!
-    until_stored "$bucket/$key"
+    until_stored "$key"
     if kill -0 "$job" 2>/dev/null; then
         running=yes
     fi
@@ -157,7 +158,7 @@ import_words()
     step "every line of the word list; node $doomed is killed with kill -9 half-way"
     local start
     start=$(now_ms)
-    import_while "$dir/words" words "$middle" local kill "$doomed" --dir "$ring"
+    import_while "$dir/words" words 64 "$middle" local kill "$doomed" --dir "$ring"
     rate "$words" "$(wc -c <"$dir/words")" $(($(now_ms) - start))
     expect "node $doomed is dead" bash -c \
         "'$cli' local status --dir '$ring' | grep -q 'node $doomed down'"
@@ -172,7 +173,7 @@ import_assets()
         if [ "$folder" = "${folders[0]}" ]; then
             first=$(find "$folder" -type f -printf '%P\n' | sed -n 100p)
             say "   node $doomed comes back meanwhile"
-            import_while "$folder" assets "$first" local start "$doomed" --dir "$ring"
+            import_while "$folder" assets 4 "$first" local start "$doomed" --dir "$ring"
         else
             kv import "$folder" --bucket assets
         fi
