@@ -3,6 +3,7 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,23 +37,22 @@ struct node {
 
 /* --- signals: the handler only notes them and wakes the loop --------------------------------- */
 
-static volatile sig_atomic_t stops_asked;
+static atomic_uint stops_asked; /* Two signals may come at once, to two threads. */
 static volatile sig_atomic_t reload_asked;
 static int signal_fd = -1;
 
 static void signal_note(int number)
 {
-    int saved = errno;
+    int before = errno;
     uint64_t one = 1;
     if (number == SIGHUP) {
         reload_asked = 1;
-    } else if (++stops_asked > 1) {
+    } else if (atomic_fetch_add(&stops_asked, 1) > 0) {
         _exit(EXIT_CUT); /* Even when the loop waits for a disk. */
     }
     if (write(signal_fd, &one, sizeof(one)) < 0) {
-        stops_asked = stops_asked; /* Full means that the loop is woken already. */
+        errno = before; /* Full means that the loop is woken already. */
     }
-    errno = saved;
 }
 
 static bool signals_take(void)
