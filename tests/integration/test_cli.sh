@@ -42,7 +42,7 @@ expect "bad format" 2 "table, json or raw" "$cli" -o yaml nodes
 expect "bad time" 2 "500ms" "$cli" --timeout soon nodes
 expect "too few words" 2 "use: kv-cli put KEY" "$cli" put k
 expect "bad seeds" 2 "nowhere" "$cli" --seeds nowhere get k
-expect "nobody there" 7 "no node can be reached" "$cli" --seeds 127.0.0.1:9 --timeout 300ms get k
+expect "nobody there" 7 "no node can be reached" "$cli" --seeds 127.0.0.1:9 --timeout 5s get k
 expect "no ring here" 3 "local up" "$cli" local status --dir "$work/none"
 expect "completion" 0 "complete -F" "$cli" completion bash
 expect "completes commands" 0 "status" "$cli" __complete sta
@@ -123,13 +123,13 @@ expect "import lines" 0 "stored 3000 keys" "$cli" import "$work/words" --bucket 
 expect "export lines" 0 "wrote 3000 keys" "$cli" export words/ "$work/words.back" --format lines
 LC_ALL=C sort "$work/words" >"$work/words.sorted"
 same "words" "$work/words.sorted" "$work/words.back"
-"$cli" list words/ >"$work/listed"
+"$cli" list words/ --read strong >"$work/listed"
 same "list is in byte order" "$work/words.sorted" "$work/listed"
-"$cli" list words/A --limit 7 >"$work/page"
+"$cli" list words/A --limit 7 --read strong >"$work/page"
 grep '^A' "$work/words.sorted" | sed -n 1,7p >"$work/page.wanted"
 same "prefix and limit" "$work/page.wanted" "$work/page"
 last=$(tail -n 1 "$work/page")
-"$cli" list words/A --after "$last" --limit 7 >"$work/page"
+"$cli" list words/A --after "$last" --limit 7 --read strong >"$work/page"
 grep '^A' "$work/words.sorted" | sed -n 8,14p >"$work/page.wanted"
 same "after" "$work/page.wanted" "$work/page"
 mkdir -p "$work/tree/a/b"

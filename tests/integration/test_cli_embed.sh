@@ -38,8 +38,10 @@ settles "fast again, by two of three" "fast" "$cli" get k --read strong --explai
 
 # --- its port is in use when it comes back: it serves, says so, tries again -----------------------
 address=$("$cli" ring witness list | sed -n 's/.*\(127[0-9.:]*\) .*inside node 2$/\1/p')
-"$build/witness/signet-witness" --id 9 --ring other --listen "$address" 2>"$work/squatter" &
+"$build/witness/signet-witness" --id 9 --ring other --listen "$address" \
+    --ready-file "$work/squats" 2>"$work/squatter" &
 squatter=$!
+settles "another has its port" "$address" cat "$work/squats"
 expect "start" 0 "" "$cli" local start 2 --dir "$work/ring"
 settles "says so" "own witness cannot start" cat "$work/ring/node-2.log"
 expect "and why" 0 '"error":' "$cli" -o json status 2

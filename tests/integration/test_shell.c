@@ -253,6 +253,7 @@ int main(void)
     (void)setenv("SGN_CLI", SGN_KV_CLI, 1);
     (void)setenv("XDG_STATE_HOME", state, 1);
     (void)setenv("SIGNET_CLI_CONFIG", "/nonexistent", 1);
+    (void)setenv("SIGNET_READ", "strong", 1); /* An eventual one may lag behind its own write. */
     /* libedit never frees the name and help of a function it was given. */
     (void)setenv("LSAN_OPTIONS", suppressions, 1);
     (void)setenv("TERM", "xterm", 1);

@@ -135,6 +135,15 @@ static void child_listen(struct child *child, uint64_t for_ms, uint64_t enough)
     }
 }
 
+/* Reads reports until one is a refusal; 30 s at most. */
+static void child_await_refusal(struct child *child)
+{
+    uint64_t begin = now_ms();
+    while (child->opened && child->refused == 0 && now_ms() - begin < 30000) {
+        child_listen(child, 5, 0);
+    }
+}
+
 /* Kills it and hears what it said before. */
 static void child_kill(struct child *child)
 {
@@ -298,7 +307,8 @@ static void fault_once(const char *what, bool in_sync, int fail_errno, int64_t n
     child_listen(&child, 20, 20);
     atomic_store(&child.map->fail_errno, fail_errno);
     atomic_store(in_sync ? &child.map->fail_sync_in : &child.map->fail_write_in, nth);
-    child_listen(&child, 400, 0);
+    child_await_refusal(&child);
+    child_listen(&child, 300, 0);
     uint64_t failed = atomic_load(&child.map->failed);
     child_kill(&child);
     enum sgn_err told = fail_errno == ENOSPC ? SGN_ERR_DISK_FULL : SGN_ERR_IO;
@@ -335,6 +345,7 @@ static void space_low(void)
     child_start(&child, 1, SGN_STORE_SYNC);
     child_listen(&child, 20, 20);
     atomic_store(&child.map->free_bytes, MIB / 2);
+    child_await_refusal(&child);
     child_listen(&child, 300, 0);
     uint64_t refused = child.refused;
     uint64_t acks_while_full = child.acks_after_refusal;

@@ -41,7 +41,7 @@ atomic_uint applied;    /* Writes that changed the table. */
 atomic_uint duplicates; /* Writes with an id seen before. */
 pthread_mutex_t seen_mutex = PTHREAD_MUTEX_INITIALIZER;
 uint64_t seen_stamp;
-atomic_uint slow_ms = 150;
+atomic_uint slow_ms = 800;
 atomic_uint mute_stamps;
 _Atomic(const char *) fake_statuses;
 static int fakes_wake = -1;
