@@ -2,8 +2,10 @@
  * map with its changes; and the map as its answer shows it. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/inner.h"
+#include "ring/net/address.h"
 
 /* NOLINTBEGIN(misc-redundant-expression) */
 _Static_assert(sizeof(((struct sgn_partition_info *)0)->replicas) ==
@@ -83,8 +85,16 @@ void sgn_request_witness_add(struct sgn_request *request, struct sgn_bytes addre
     }
     request->props_kind = SGN_MAP_ADD_WITNESS;
     request->props = node;
-    if (address.count == 0 || address.count > SGN_ADDRESS_BYTES_MAX) {
-        sgn_setup_refuse(request, SGN_ERR_INVALID, "a witness has an address and port");
+    char text[SGN_ADDRESS_BYTES_MAX + 1];
+    struct sgn_address parsed;
+    struct sgn_why why = {.text = "an address has at most 63 bytes, none of them 0"};
+    (void)snprintf(text, sizeof(text), "%.*s", (int)address.count, (const char *)address.ptr);
+    if (strlen(text) != address.count || sgn_address_parse(text, &parsed, &why) != SGN_OK) {
+        sgn_setup_refuse(request, SGN_ERR_INVALID, why.text);
+        return;
+    }
+    if (sgn_address_port(&parsed) == 0) {
+        sgn_setup_refuse(request, SGN_ERR_INVALID, "a witness is reached at a port above 0");
         return;
     }
     memcpy(request->after, address.ptr, address.count);

@@ -66,7 +66,8 @@ SGN_API void sgn_request_map(struct sgn_request *request, uint32_t node);
  * SGN_ERR_UNKNOWN: it may come about yet; look at the map, or ask again.
  * A witness at `address` becomes a member of the fleet. The ring gives it its number
  * (sgn_request_witness_id), with which signet-witness is to be started there. With a `node`, it is
- * that node itself that begins to be a witness too, at the port of `address`; 0: none. */
+ * that node itself that begins to be a witness too, at the port of `address`; 0: none.
+ * SGN_ERR_INVALID: not an IP address and port, as 127.0.0.1:7401 or [::1]:7401. */
 SGN_API void sgn_request_witness_add(struct sgn_request *request,
                                      struct sgn_bytes address,
                                      uint32_t node);

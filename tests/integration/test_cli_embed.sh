@@ -67,6 +67,10 @@ read -r _ witness first _ < <("$cli" ring witness list | grep "inside node 1$")
 expect "one node, one witness" 2 "inside this node" "$cli" ring witness add 127.0.0.1:9 --inside 1
 expect "one address, one witness" 2 "under this address" "$cli" ring witness add "$first"
 expect "no such node" 2 "no such node" "$cli" ring witness add 127.0.0.1:9 --inside 4
+expect "a name" 2 "names are not looked up" "$cli" ring witness add example:7401
+expect "no port" 2 "the port is missing" "$cli" ring witness add 127.0.0.1
+expect "port 0" 2 "a port above 0" "$cli" ring witness add 127.0.0.1:0
+expect "a long address" 2 "at most 63 bytes" "$cli" ring witness add "$(printf '1%.0s' {1..80}):1"
 expect "drop" 0 "" "$cli" ring witness drop "$witness"
 settles "it ends" "own witness ends" cat "$work/ring/node-1.log"
 expect "still strong" 0 "two" "$cli" get k --read strong
