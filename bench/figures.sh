@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench/figures.sh - the figures of docs/performance.md, on this machine, from nothing.
 #
-#   bench/figures.sh [BUILD_DIR]        default build/release; takes about fifteen minutes
+#   bench/figures.sh [BUILD_DIR]        default build/release; takes about twenty minutes
 #   PARTS=ordered                       only those of ordered buckets (available: only the others)
 #   SECONDS_EACH=2 ROUNDS=5             length of a window, and pairs of windows for a ratio
 #
@@ -30,10 +30,14 @@ finish() {
 }
 trap finish EXIT
 
-ring_up() { # NODES [WITNESSES] [FOLDER]; sets seeds, pids and the witnesses' pids
-    local folder=$work/${3:-ring}
-    kv-cli local up --nodes "$1" --witnesses "${2:-0}" --dir "$folder" >/dev/null
-    local status
+# ring_up NODES [FLEET [FOLDER]]: sets seeds, pids and the witnesses' pids. FLEET is a number of
+# witnesses, or embed.
+ring_up() {
+    local folder=$work/${3:-ring} fleet=(--witnesses "${2:-0}") status
+    if [ "${2:-}" = embed ]; then
+        fleet=(--embed)
+    fi
+    kv-cli local up --nodes "$1" "${fleet[@]}" --dir "$folder" >/dev/null
     status=$(kv-cli local status --dir "$folder")
     seeds=$(sed -n 's/^node .* listen \([^ ]*\) .*/\1/p' <<<"$status" | paste -sd,)
     pids=$(sed -n 's/.* pid \([0-9]*\) .*/\1/p' <<<"$status" | paste -sd,)
@@ -85,18 +89,25 @@ paths_figures() { # WHAT, and what kv-bench is told
     run --workload c --read strong --against-ring "$plain_seeds" --against-pids "$plain_pids" "$@"
 }
 
-ordered_figures() {
-    ring_up 3 3
-
-    echo "== strong get beside eventual get: 3 nodes, 3 witnesses"
+# What strong reads and ordered writes cost: FLEET in words.
+cost_figures() {
+    echo "== strong get beside eventual get: 3 nodes, $1"
     run --workload c --read strong --against-read eventual --connections 1,16,64,256
-    echo "== session get beside eventual get"
-    run --workload c --no-fill --read session --against-read eventual --connections 64
-
-    echo "== ordered put beside available put, two of three copies, both synced: uniform keys"
+    echo "== ordered put beside available put, two of three copies, both synced: uniform keys, $1"
     run --workload w --kind ordered --against-kind available --spread uniform --connections 1,16,64
     echo "== the same, zipf: one key has a tenth of the puts"
     run --workload w --kind ordered --against-kind available --connections 64
+}
+
+ordered_figures() {
+    ring_up 3 embed
+    cost_figures "witnesses inside them"
+    ring_down
+
+    ring_up 3 3
+    cost_figures "3 witnesses apart"
+    echo "== session get beside eventual get"
+    run --workload c --no-fill --read session --against-read eventual --connections 64
 
     echo "== races for a new key"
     kv-bench race --seeds "$seeds" --writers 32 --rounds 1000
