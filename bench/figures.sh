@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench/figures.sh - the figures of docs/performance.md, on this machine, from nothing.
 #
-#   bench/figures.sh [BUILD_DIR]        default build/release; takes about twenty minutes
+#   bench/figures.sh [BUILD_DIR]        default build/release; takes half an hour and more
 #   PARTS=ordered                       only those of ordered buckets (available: only the others)
 #   SECONDS_EACH=2 ROUNDS=5             length of a window, and pairs of windows for a ratio
 #

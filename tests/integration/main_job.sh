@@ -217,7 +217,7 @@ comes_together()
 {
     local start
     start=$(now_ms)
-    until "$cli" status 2>/dev/null | grep -q '^healthy'; do
+    until grep -q '^healthy' <<<"$("$cli" status 2>/dev/null)"; do
         [ $(($(now_ms) - start)) -lt 60000 ] || return 1
         sleep 0.2
     done

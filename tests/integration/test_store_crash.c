@@ -135,13 +135,14 @@ static void child_listen(struct child *child, uint64_t for_ms, uint64_t enough)
     }
 }
 
-/* Reads reports until one is a refusal; 30 s at most. */
+/* Reads reports until one is a refusal, 30 s at most, and those of 300 ms after it. */
 static void child_await_refusal(struct child *child)
 {
     uint64_t begin = now_ms();
     while (child->opened && child->refused == 0 && now_ms() - begin < 30000) {
         child_listen(child, 5, 0);
     }
+    child_listen(child, 300, 0);
 }
 
 /* Kills it and hears what it said before. */
@@ -308,7 +309,6 @@ static void fault_once(const char *what, bool in_sync, int fail_errno, int64_t n
     atomic_store(&child.map->fail_errno, fail_errno);
     atomic_store(in_sync ? &child.map->fail_sync_in : &child.map->fail_write_in, nth);
     child_await_refusal(&child);
-    child_listen(&child, 300, 0);
     uint64_t failed = atomic_load(&child.map->failed);
     child_kill(&child);
     enum sgn_err told = fail_errno == ENOSPC ? SGN_ERR_DISK_FULL : SGN_ERR_IO;
@@ -346,7 +346,6 @@ static void space_low(void)
     child_listen(&child, 20, 20);
     atomic_store(&child.map->free_bytes, MIB / 2);
     child_await_refusal(&child);
-    child_listen(&child, 300, 0);
     uint64_t refused = child.refused;
     uint64_t acks_while_full = child.acks_after_refusal;
     EXPECT(refused > 0 && child.refusal == SGN_ERR_DISK_FULL,
