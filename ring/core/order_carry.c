@@ -19,30 +19,28 @@ static uint32_t host_of(struct sgn_engine *engine, const struct sgn_line *line, 
 
 /* None if accepts of some majority could leave marks of the group's quorum out (few members, or
  * many seats): exposure would then wait for the disks of certain replicas. */
-uint32_t sgn_carried(struct sgn_engine *engine, const struct sgn_line *line, uint32_t *own)
+struct sgn_carried sgn_carried(struct sgn_engine *engine, const struct sgn_line *line)
 {
-    uint32_t members = 0;
-    *own = 0;
+    struct sgn_carried carried = {0};
     for (uint32_t i = 0; i < line->group_count; i++) {
         uint32_t host = host_of(engine, line, i);
-        members |= host != 0 && sgn_line_seat(line, host) >= 0 ? 1u << i : 0;
-        *own |= host == engine->options.node ? 1u << i : 0;
+        if (host != 0 && sgn_line_seat(line, host) >= 0) {
+            carried.all |= 1u << i;
+            carried.own |= host == engine->options.node ? 1u << i : 0;
+        }
     }
-    uint32_t carried = (uint32_t)__builtin_popcount(members);
+    uint32_t count = (uint32_t)__builtin_popcount(carried.all);
     uint32_t late = (line->seat_count - 1) / 2; /* Seats that a majority does without. */
-    uint32_t missing = late < carried ? late : carried;
+    uint32_t missing = late < count ? late : count;
     bool enough = !line->joint && line->group_count - missing >= sgn_line_group_quorum(line);
-    members = enough ? members : 0;
-    *own &= members;
-    return members;
+    return enough ? carried : (struct sgn_carried){0};
 }
 
 /* At once: inside this process the answer is there before the disk's. */
 void sgn_carry_mark(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_cell *cell)
 {
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
-    uint32_t own;
-    (void)sgn_carried(engine, line, &own);
+    uint32_t own = sgn_carried(engine, line).own;
     if (own == 0 || SGN_MUTANT(1)) {
         return;
     }
@@ -70,8 +68,7 @@ void sgn_carry_settle(struct sgn_engine *engine,
                       struct sgn_key_hash key,
                       const struct sgn_ballot *ballot)
 {
-    uint32_t own;
-    (void)sgn_carried(engine, line, &own);
+    uint32_t own = sgn_carried(engine, line).own;
     if (own != 0) {
         (void)sgn_barrier_ask(engine, NULL, SGN_WITNESS_SETTLE, line, partition, key, ballot, own);
     }
@@ -81,8 +78,7 @@ void sgn_carry_tick(struct sgn_engine *engine, struct sgn_op *op)
 {
     struct sgn_op_round *round = &op->u.round;
     const struct sgn_line *line = sgn_order_line(engine, op->partition);
-    uint32_t own;
-    uint32_t missing = sgn_carried(engine, line, &own) & ~round->marked;
+    uint32_t missing = sgn_carried(engine, line).all & ~round->marked;
     bool enough = (uint32_t)__builtin_popcount(round->marked) >= sgn_line_group_quorum(line);
     bool late = engine->now_ms >= round->phase_ms + CARRY_MS;
     if (late && !enough && missing != 0 && !round->carry_asked && !SGN_MUTANT(1)) {

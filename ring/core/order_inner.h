@@ -319,9 +319,12 @@ void sgn_order_flush(struct sgn_engine *engine);
 struct sgn_link *sgn_barrier_link(struct sgn_engine *engine, uint32_t witness);
 
 /* order_carry.c: what goes with accepts and commits. */
-/* Mask of the group's members that live inside the line's seats and are marked and settled there;
- * none where that could hold a write up. *own: the one of them inside this node, or 0. */
-uint32_t sgn_carried(struct sgn_engine *engine, const struct sgn_line *line, uint32_t *own);
+/* Masks of the group's members that live inside the line's seats and are marked and settled there,
+ * and of the one of them inside this node; none where that could hold a write up. */
+struct sgn_carried {
+    uint32_t all, own;
+};
+struct sgn_carried sgn_carried(struct sgn_engine *engine, const struct sgn_line *line);
 /* The acceptor's part: marks at the witness inside this node, if it is of the group. */
 void sgn_carry_mark(struct sgn_engine *engine, struct sgn_op *op, const struct sgn_cell *cell);
 void sgn_carry_told(struct sgn_engine *engine, struct sgn_op *op, uint32_t member, bool ok);

@@ -68,8 +68,7 @@ static void round_accept(struct sgn_engine *engine, struct sgn_op *op)
     sgn_batch_sent(engine, op);
     sgn_round_send_accept(engine, op, sgn_line_all(line));
     if (!SGN_MUTANT(1)) {
-        uint32_t own;
-        sgn_round_mark(engine, op, ~sgn_carried(engine, line, &own));
+        sgn_round_mark(engine, op, ~sgn_carried(engine, line).all);
     }
     if (!sgn_accept_own(engine, op, op->result)) {
         sgn_round_own(engine, op, SGN_ERR_BUSY, 0);
@@ -141,8 +140,7 @@ static bool round_settled(struct sgn_engine *engine, struct sgn_op *op)
 static void round_settle(struct sgn_engine *engine, struct sgn_op *op)
 {
     const struct sgn_line *line = sgn_round_line(engine, op);
-    uint32_t own;
-    uint32_t carried = sgn_carried(engine, line, &own);
+    struct sgn_carried carried = sgn_carried(engine, line);
     engine->counts.settles++;
     (void)sgn_barrier_ask(engine,
                           NULL,
@@ -151,7 +149,7 @@ static void round_settle(struct sgn_engine *engine, struct sgn_op *op)
                           op->partition,
                           sgn_round_cell(engine, op)->hash,
                           &op->u.round.ballot,
-                          ~carried | own);
+                          ~carried.all | carried.own);
     round_commit(engine, op, true);
     sgn_round_free(engine, op);
 }
